@@ -1,0 +1,51 @@
+# The whole daily routine. Every path is relative, so the folder may have any name.
+HOST ?= 127.0.0.1
+PORT ?= 8000
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+    "$$p" $(NEW_ENOUGH) 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(VENV)/.serve  ## set up what is missing and serve on http://$(HOST):$(PORT)
+	$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev  ## set up what is missing and run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## measure the service beside the bare network
+	$(BIN)/python -m benchmarks.serving
+
+clean:  ## remove the virtual environment and every cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@"$(or $(PYTHON),false)" $(NEW_ENOUGH) || { \
+	  echo "Impasto needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml | $(BIN)/python
+	@echo "Installing Impasto into $(VENV) (a few minutes the first time: torch is large)"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing Impasto and its test tools into $(VENV) (a few minutes the first time)"
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.serve

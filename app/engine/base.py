@@ -1,0 +1,66 @@
+"""What every engine takes and gives: uint8 pictures and style codes in, uint8 pictures out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.network.blend import ChannelStatistics, FloatArray
+
+Picture = NDArray[np.uint8]
+
+STRIDE: Final = 8
+SMALLEST: Final = 16  # reflection padding at relu4_1 needs two positions a side
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to repaint.
+
+    `content`: uint8 (H, W, 3) RGB, any size from 1x1; `styles`: N style codes; `share`: float32 (N, 1) or, with
+    masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included.
+    """
+
+    content: Picture
+    styles: tuple[ChannelStatistics, ...]
+    share: FloatArray
+
+
+class Engine(Protocol):
+    """Runs the network on one device. Called from one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """For people: which library on which device."""
+
+    def encode_style(self, picture: Picture) -> ChannelStatistics:
+        """uint8 (H, W, 3) RGB -> its style code."""
+
+    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        """Repaint jobs of equal `padded_shape`: uint8 (H, W, 3) each, of exactly its content's size.
+
+        A job's result does not depend on which others it is run with, up to 1/255.
+        """
+
+
+def padded_shape(height: int, width: int) -> tuple[int, int]:
+    """The size the network runs at: the next multiples of 8 from 16 on."""
+    return max(SMALLEST, -(-height // STRIDE) * STRIDE), max(SMALLEST, -(-width // STRIDE) * STRIDE)
+
+
+def feature_grid(height: int, width: int) -> tuple[int, int]:
+    """The size of relu4_1 for a picture of this size, (h, w)."""
+    padded_height, padded_width = padded_shape(height, width)
+    return padded_height // STRIDE, padded_width // STRIDE
+
+
+def pad(picture: Picture) -> Picture:
+    """Extend (H, W, ...) at the bottom and the right to its padded shape by mirroring, however small it is."""
+    height, width = picture.shape[:2]
+    to_height, to_width = padded_shape(height, width)
+    if (to_height, to_width) == (height, width):
+        return picture
+    margins = ((0, to_height - height), (0, to_width - width)) + ((0, 0),) * (picture.ndim - 2)
+    return np.pad(picture, margins, mode="symmetric")

@@ -1,0 +1,120 @@
+"""Weight files: safetensors in, arrays out, after every check that keeps a wrong file from being served.
+
+Knows nothing of torch, so that whatever carries the network can read the same two files.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
+
+EMBEDDED = Path(str(files("models")))
+ENCODER = EMBEDDED / "vgg16-relu4_1.safetensors"
+DECODER = EMBEDDED / "decoder.safetensors"
+HASHES = EMBEDDED / "SHA256SUMS"
+
+
+class WeightsError(Exception):
+    """A weights file is missing, damaged or not what was expected; the message is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One 3x3 convolution: `weight` float32 (out, in, 3, 3), `bias` float32 (out,)."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The convolutions of one file, in the order they run, and the file's own text metadata."""
+
+    path: Path
+    sha256: str
+    convolutions: tuple[Convolution, ...]
+    metadata: dict[str, str]
+
+    @property
+    def widths(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) channels of each convolution."""
+        return tuple((c.weight.shape[1], c.weight.shape[0]) for c in self.convolutions)
+
+    @property
+    def upsample_after(self) -> tuple[int, ...]:
+        """Indices of the convolutions a decoder doubles the size after, as its metadata says."""
+        text = self.metadata.get("upsample_after", "")
+        try:
+            return tuple(int(index) for index in text.split(","))
+        except ValueError:
+            raise WeightsError(
+                f"{self.path}: metadata 'upsample_after' is {text!r}; expected indices of convolutions, as in '1,3,5'"
+            ) from None
+
+
+def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
+    """Read one file of 3x3 convolutions named `convs.N.weight` and `convs.N.bias`.
+
+    `sha256` is the hash the bytes must have; without it, a file that models/SHA256SUMS names must have the one
+    given there, and a file of the user's own is taken as it is. float16 tensors are widened to float32.
+
+    Raises WeightsError, whose message names the file and what was expected.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); expected a safetensors file") from None
+    digest = hashlib.sha256(data).hexdigest()
+    expected = sha256 or _embedded_hash(path)
+    if expected and digest != expected:
+        raise WeightsError(
+            f"{path}: SHA-256 is {digest[:16]}… of {len(data)} bytes, expected {expected[:16]}…; "
+            "the file is truncated or another one"
+        )
+    try:
+        tensors = load(data)
+        with safe_open(path, framework="numpy") as opened:
+            metadata = opened.metadata() or {}
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error})") from None
+    return WeightsFile(path, digest, _convolutions(path, tensors), metadata)
+
+
+def _embedded_hash(path: Path) -> str | None:
+    if path.resolve().parent != EMBEDDED.resolve():
+        return None
+    for line in HASHES.read_text().splitlines():
+        digest, name = line.split()
+        if name == path.name:
+            return digest
+    return None
+
+
+def _convolutions(path: Path, tensors: dict[str, NDArray[np.generic]]) -> tuple[Convolution, ...]:
+    count = sum(name.endswith(".weight") for name in tensors)
+    expected = {f"convs.{n}.{part}" for n in range(count) for part in ("weight", "bias")}
+    if not count or set(tensors) != expected:
+        odd = sorted(set(tensors) ^ expected)[:4]
+        raise WeightsError(f"{path}: expected tensors convs.N.weight and convs.N.bias from N = 0 on; see {odd}")
+    convolutions = []
+    previous = None
+    for n in range(count):
+        weight, bias = tensors[f"convs.{n}.weight"], tensors[f"convs.{n}.bias"]
+        if weight.ndim != 4 or weight.shape[2:] != (3, 3) or bias.shape != weight.shape[:1]:
+            raise WeightsError(
+                f"{path}: convs.{n} has weight {weight.shape} and bias {bias.shape}; "
+                "expected (out, in, 3, 3) and (out,)"
+            )
+        if previous is not None and weight.shape[1] != previous:
+            raise WeightsError(f"{path}: convs.{n} takes {weight.shape[1]} channels; convs.{n - 1} gives {previous}")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise WeightsError(f"{path}: convs.{n} has values that are not finite")
+        previous = weight.shape[0]
+        convolutions.append(Convolution(weight.astype(np.float32), bias.astype(np.float32)))
+    return tuple(convolutions)
