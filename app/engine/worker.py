@@ -1,0 +1,148 @@
+"""One device's thread: loads its engine, then takes batches until the queue closes; outlives its own death."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from app.engine.base import Engine, Job
+from app.engine.styles import StyleLibrary
+from app.engine.work import Done, Item, Style, Work, WorkerDied, WorkFailed
+from app.network.blend import ChannelStatistics, shares
+
+logger = logging.getLogger("impasto.worker")
+
+WARM_UP_SIDE: Final = 256
+LONGEST_RESTART_PAUSE: Final = 30.0
+
+
+class Worker(threading.Thread):
+    """Runs what `take` gives, which sleeps until there is a batch, on the engine that `make` makes in this thread.
+
+    `ready` is set once the first engine has loaded and run, or failed to: then `failure` says why.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Engine],
+        take: Callable[[], list[Item]],
+        closing: threading.Event,
+        library: StyleLibrary,
+        on_batch: Callable[[int], None],
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._make = make
+        self._take = take
+        self._closing = closing
+        self._library = library
+        self._on_batch = on_batch
+        self.ready = threading.Event()
+        self.failure: Exception | None = None
+        self.alive = False
+        self.engine_name = ""
+        self.rate = 1e6
+        self._batch: list[Item] = []
+        self._batch_since = 0.0
+        self._batch_pixels = 0.0
+
+    def pixels_left(self, now: float) -> float:
+        """Estimated rest of the batch that is running."""
+        return max(0.0, self._batch_pixels - self.rate * (now - self._batch_since)) if self._batch else 0.0
+
+    def run(self) -> None:
+        pause = 1.0
+        while not self._closing.is_set():
+            try:
+                engine = self._load()
+                pause = 1.0
+                while self._serve(engine):
+                    pass
+            except BaseException as error:
+                self._die(error)
+                if not self.ready.is_set():
+                    self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+                    self.ready.set()
+                    return
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_RESTART_PAUSE)
+
+    def _load(self) -> Engine:
+        engine = self._make()
+        self.engine_name = engine.name
+        self._warm_up(engine)
+        self.alive = True
+        self.ready.set()
+        return engine
+
+    def _warm_up(self, engine: Engine) -> None:
+        """Run a picture twice: the first pays for what libraries put off, the second gives a rate to start from."""
+        picture = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
+        code = engine.encode_style(picture)
+        for _ in range(2):
+            since = time.monotonic()
+            engine.stylize([Job(picture, (code,), shares([1.0]))])
+            self.rate = WARM_UP_SIDE**2 / (time.monotonic() - since)
+
+    def _serve(self, engine: Engine) -> bool:
+        batch = self._take()
+        if not batch:
+            return not self._closing.is_set()
+        self._batch_since = time.monotonic()
+        self._batch_pixels = sum(item.work.pixels for item in batch)
+        self._batch = batch
+        self._on_batch(len(batch))
+        done = self._stylize(engine, batch)
+        seconds = time.monotonic() - self._batch_since
+        if done:
+            self.rate += 0.2 * (self._batch_pixels / seconds - self.rate)
+        self._batch = []
+        return True
+
+    def _stylize(self, engine: Engine, batch: list[Item]) -> bool:
+        """Run one batch and hand over its results; one by one where together they fail. True if it ran at once."""
+        try:
+            codes: dict[tuple[str, int], ChannelStatistics] = {}
+            jobs = [self._job(engine, item.work, codes) for item in batch]
+            results = engine.stylize(jobs)
+        except Exception as error:
+            if len(batch) == 1:
+                logger.exception("a picture of %s could not be stylised", batch[0].work.content.shape)
+                batch[0].resolve(WorkFailed(f"the network failed on this picture ({type(error).__name__})"))
+            else:
+                logger.warning("a batch of %d failed (%r); trying each alone", len(batch), error)
+                for item in batch:
+                    self._stylize(engine, [item])
+            return False
+        now = time.monotonic()
+        for item, pixels in zip(batch, results, strict=True):
+            waited = self._batch_since - item.since
+            item.resolve(Done(pixels, waited, now - self._batch_since, len(batch)))
+        return True
+
+    def _job(self, engine: Engine, work: Work, codes: dict[tuple[str, int], ChannelStatistics]) -> Job:
+        return Job(work.content, tuple(self._code(engine, style, codes) for style in work.styles), work.share)
+
+    def _code(self, engine: Engine, style: Style, codes: dict[tuple[str, int], ChannelStatistics]) -> ChannelStatistics:
+        """Encode a style unless a neighbour in the batch, or an earlier batch, just did."""
+        if isinstance(style, ChannelStatistics):
+            return style
+        if style.name is None:
+            return engine.encode_style(style.pixels)
+        key = (style.name, style.size)
+        code = codes.get(key) or self._library.code(*key)
+        if code is None:
+            code = engine.encode_style(style.pixels)
+            self._library.keep_code(*key, code)
+        codes[key] = code
+        return code
+
+    def _die(self, error: BaseException) -> None:
+        logger.error("the worker died: %r", error, exc_info=error if self.ready.is_set() else None)
+        self.alive = False
+        lost, self._batch = self._batch, []
+        for item in lost:
+            item.resolve(WorkerDied("the worker stopped while it held this picture"))

@@ -1,0 +1,59 @@
+"""The controls of one stylisation: what they mean, their ranges and defaults, for HTTP and the command line alike."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_STYLES: Final = 8
+
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """Everything about a result but its pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strength: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much style: 0 is the photo as the decoder reconstructs it, 1 the style in full.",
+        examples=[0.8],
+    )
+    weight: tuple[Weight, ...] = Field(
+        (),
+        max_length=MAX_STYLES,
+        description="One number per style, at least 0, normalised to sum 1: how a blend is mixed. Equal when absent.",
+        examples=[[2, 1]],
+    )
+    size: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Long side of the result in pixels; 0 keeps the photo's own. "
+        "When absent: the photo's own, reduced where it is very large.",
+        examples=[1024],
+    )
+    style_size: int = Field(
+        512,
+        ge=16,
+        le=65_535,
+        description="Long side at which the style is read, in pixels: smaller gives larger, bolder strokes.",
+        examples=[512],
+    )
+    preserve_color: Literal["none", "luminance", "match"] = Field(
+        "none",
+        description="luminance: the result's luminance with the photo's colours; "
+        "match: the style is first recoloured to the photo's colour statistics.",
+        examples=["luminance"],
+    )
+    format: Literal["jpeg", "png", "webp"] | None = Field(
+        None,
+        description="File format of the result. When absent: what Accept asks for, else the photo's own, else jpeg.",
+        examples=["png"],
+    )
+    quality: int = Field(
+        90, ge=1, le=100, description="Quality of a JPEG or WebP file, 1 to 100; PNG is lossless.", examples=[90]
+    )

@@ -1,0 +1,144 @@
+"""From picture files to work for an engine, and from its result to a picture file: all but the network.
+
+Every function here is plain CPU work for a thread pool; the server and the command line both call it.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from app.engine.base import Picture, feature_grid, padded_shape
+from app.engine.styles import StyleLibrary
+from app.engine.work import Style, StylePicture, Work
+from app.images.colour import keep_colours, match_colours
+from app.images.decode import Decoded, decode, decode_mask, decode_style
+from app.images.encode import encode
+from app.images.errors import ImageError
+from app.network.blend import shares
+from app.options import Options
+
+
+class FieldError(Exception):
+    """What is wrong with one field; `field` names it as the caller spelt it, as in `style[1]`."""
+
+    def __init__(self, field: str, cause: ImageError) -> None:
+        super().__init__(str(cause))
+        self.field = field
+        self.cause = cause
+
+
+class SizeError(Exception):
+    """The photo's own size was asked for and is over the limit."""
+
+    def __init__(self, long_side: int, limit: int) -> None:
+        super().__init__(f"the photo's own long side is {long_side} pixels, the most is {limit}: ask for a smaller size")
+        self.limit = limit
+
+
+class StyleForgotten(Exception):
+    """A style is known, but not at the size asked for, and its picture was not kept."""
+
+
+@dataclass(frozen=True)
+class StyleSource:
+    """A style as it came: a file, or None for one the library knows; and its id. `field` names it in errors."""
+
+    field: str
+    name: str
+    file: BinaryIO | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds a picture is held to, in pixels; see the settings of the same names."""
+
+    max_pixels: int
+    max_size: int
+    default_size: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Work for the engine, and the photo it came from."""
+
+    photo: Decoded
+    work: Work
+
+
+def prepare(
+    content: BinaryIO,
+    styles: Sequence[StyleSource],
+    masks: Sequence[BinaryIO],
+    options: Options,
+    library: StyleLibrary,
+    limits: Limits,
+) -> Prepared:
+    """Decode what has to be decoded. `masks` are none, or one per style.
+
+    Raises FieldError for a file that can't be read, SizeError, StyleForgotten.
+    """
+    try:
+        photo = decode(
+            content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits)
+        )
+    except ImageError as error:
+        raise FieldError("content", error) from None
+    height, width = photo.rgb.shape[:2]
+    if max(height, width) > limits.max_size:
+        raise SizeError(max(height, width), limits.max_size)
+    codes = tuple(_style(source, photo.rgb, options, library, limits) for source in styles)
+    grids = [_mask(f"mask[{n}]", mask, height, width, limits) for n, mask in enumerate(masks)]
+    weights = options.weight or (1.0,) * len(styles)
+    share = shares(weights, options.strength, grids or None)
+    return Prepared(photo, Work(photo.rgb, codes, share))
+
+
+def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:
+    """The result as a file of `format`, with the photo's colours where they are to be kept, and its alpha."""
+    if options.preserve_color == "luminance":
+        result = keep_colours(result, prepared.photo.rgb)
+    return encode(result, prepared.photo.alpha, format, options.quality)
+
+
+def _limit(options: Options, limits: Limits) -> int | None:
+    return min(limits.default_size, limits.max_size) if options.size is None else None
+
+
+def _style(
+    source: StyleSource, photo: Picture, options: Options, library: StyleLibrary, limits: Limits
+) -> Style:
+    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
+    match = options.preserve_color == "match"
+    if not match and (code := library.code(source.name, options.style_size)):
+        return code
+    file = source.file
+    if file is None:
+        data = library.picture(source.name)
+        if data is None:
+            raise StyleForgotten(source.field)
+        file = io.BytesIO(data)
+    try:
+        pixels = decode_style(file, max_pixels=limits.max_pixels, size=options.style_size)
+    except ImageError as error:
+        raise FieldError(source.field, error) from None
+    if match:
+        return StylePicture(match_colours(pixels, photo), None, options.style_size)
+    if source.file is not None:
+        library.keep_picture(source.name, source.file)
+    return StylePicture(pixels, source.name, options.style_size)
+
+
+def _mask(field: str, mask: BinaryIO, height: int, width: int, limits: Limits) -> Picture:
+    """A mask at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
+    try:
+        grey = decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
+    except ImageError as error:
+        raise FieldError(field, error) from None
+    to_height, to_width = padded_shape(height, width)
+    padded = np.pad(grey, ((0, to_height - height), (0, to_width - width)), mode="symmetric")
+    rows, columns = feature_grid(height, width)
+    means: Picture = padded.reshape(rows, 8, columns, 8).mean(axis=(1, 3)).round().astype(np.uint8)
+    return means

@@ -1,0 +1,51 @@
+"""Every knob of the service: its unit, its default, and the environment variable IMPASTO_* that turns it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.network.weights import DECODER, ENCODER
+
+
+class Settings(BaseSettings):
+    """Settings of the service, read from the environment; `impasto serve --help` lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="IMPASTO_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may call the service, separated by commas; * for any"
+    )
+
+    engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the network; 0 for every core")
+    encoder_weights: Path = Field(ENCODER, description="safetensors file of the VGG encoder")
+    decoder_weights: Path = Field(DECODER, description="safetensors file of the decoder")
+    image_threads: int = Field(2, ge=1, le=256, description="threads that decode and encode pictures")
+
+    max_file_bytes: int = Field(20_000_000, ge=1, description="largest uploaded file, in bytes")
+    max_request_bytes: int = Field(100_000_000, ge=1, description="largest request body, in bytes")
+    max_pixels: int = Field(50_000_000, ge=1, description="most pixels an uploaded picture may have")
+    max_size: int = Field(4096, ge=1, description="longest side of a result, in pixels")
+    default_size: int = Field(1024, ge=1, description="longest side of a result when none is asked for, in pixels")
+    max_style_size: int = Field(1024, ge=16, description="longest side a style is read at, in pixels")
+
+    request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
+    upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
+    queue_seconds: float = Field(30.0, gt=0, le=3600, description="most work that may wait, in estimated seconds")
+    max_requests: int = Field(128, ge=1, description="most /stylize requests held at once")
+    batch_pixels: int = Field(1_048_576, ge=1, description="most pixels the network takes in one batch")
+    style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
+    grace_seconds: float = Field(30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return value
