@@ -1,0 +1,171 @@
+"""Picture files to arrays: oriented, in sRGB, at the size wanted, and never more pixels than allowed.
+
+The way of a file: its header is read and its size checked (`sniff`), Pillow decodes what is left of it, colour and
+alpha are told apart, both are resized, and only then is colour converted and the picture turned upright, since the
+result is most often far smaller than the photo.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
+
+from app.images import layers
+from app.images.errors import ImageError, TooManyPixels, UnreadableImage
+from app.images.profile import to_srgb
+from app.images.sniff import read_header
+from app.images.tiff import orientation
+
+# Pillow's own check warns or raises by one limit for the whole process. `Picture` refuses sooner, by the caller's.
+Image.MAX_IMAGE_PIXELS = None
+
+# A JPEG's decoder may shrink it to no less than DRAFT_GAP times the size wanted, and averaging of blocks any picture to
+# no less than REDUCE_GAP times: the resampling filter then hides what they did.
+DRAFT_GAP: Final = 2
+REDUCE_GAP: Final = 3.0
+UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`rgb`: (H, W, 3) uint8 sRGB, contiguous; `alpha`: (H, W) uint8, None where the picture is opaque everywhere.
+
+    Colour is not multiplied by alpha; it is white where alpha is 0, whatever the file had there.
+    """
+
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    format: str
+
+
+def fitted(width: int, height: int, long_side: int) -> tuple[int, int]:
+    """The size with that long side and the aspect of width x height, at least 1 x 1."""
+    if width >= height:
+        return long_side, max(1, round(height * long_side / width))
+    return max(1, round(width * long_side / height)), long_side
+
+
+def decode(file: BinaryIO, *, max_pixels: int, size: int | None = None, limit: int | None = None) -> Decoded:
+    """A photo. `size` is the long side of the result, up or down; without it `limit` is the most the long side may be.
+
+    Raises UnreadableImage or TooManyPixels.
+    """
+    picture = Picture(file, max_pixels)
+    rgb, alpha = picture.pixels(size or min(limit or picture.long_side, picture.long_side))
+    return Decoded(rgb, alpha, picture.format)
+
+
+def decode_style(file: BinaryIO, *, max_pixels: int, size: int) -> NDArray[np.uint8]:
+    """A style picture as (H, W, 3) uint8, its long side reduced to `size`, never enlarged, transparency on white.
+
+    Raises UnreadableImage or TooManyPixels.
+    """
+    picture = Picture(file, max_pixels)
+    rgb, alpha = picture.pixels(min(size, picture.long_side))
+    return rgb if alpha is None else on_white(rgb, alpha)
+
+
+def decode_mask(file: BinaryIO, *, max_pixels: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A mask as (height, width) uint8: its luma, stretched to that size; what is transparent is black.
+
+    Raises UnreadableImage or TooManyPixels.
+    """
+    return Picture(file, max_pixels).mask(width, height)
+
+
+def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour (H, W, 3) as seen through alpha (H, W) before a white wall."""
+    part = alpha[:, :, None].astype(np.uint16)
+    return ((rgb * part + 255 * (255 - part) + 127) // 255).astype(np.uint8)
+
+
+class Picture:
+    """A file whose header is sound and promises few enough pixels. What it is asked for first decodes them, once."""
+
+    def __init__(self, file: BinaryIO, max_pixels: int) -> None:
+        header = read_header(file.read())
+        if header.size is not None:
+            refuse_above(max_pixels, *header.size)
+        self.format = header.format
+        self._profile = header.profile
+        with self._guarded():
+            self._image = Image.open(BytesIO(header.data), formats=(header.format,))
+            refuse_above(max_pixels, *self._image.size)
+            exif = self._image.info.get("exif", b"")
+        self._orientation = header.orientation if header.orientation != 1 else orientation(exif)
+        self._size = self._image.size
+        self.long_side = max(self._size)
+
+    def pixels(self, long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Colour (H, W, 3) and alpha (H, W) or None, at that long side."""
+        size = fitted(*self._size, long_side)
+        with self._guarded():
+            colour, alpha = self._layers(size)
+            profile = self._profile or self._image.info.get("icc_profile")
+            if colour.mode == "LAB":
+                colour = to_srgb(colour, profile)
+            if alpha is not None:
+                both = resized(Image.merge(colour.mode + "A", (*colour.split(), alpha)), size)
+                colour, alpha = both.convert(colour.mode), both.getchannel("A")
+            colour = to_srgb(resized(colour, size), profile)
+            rgb = np.array(self._upright(colour))
+            if alpha is None:
+                return rgb, None
+            opacity = np.array(self._upright(alpha))
+            rgb[opacity == 0] = 255
+            return rgb, opacity
+
+    def mask(self, width: int, height: int) -> NDArray[np.uint8]:
+        size = (height, width) if self._orientation >= 5 else (width, height)
+        with self._guarded():
+            colour, alpha = self._layers(size)
+            grey = colour if colour.mode == "L" else to_srgb(colour, None).convert("L")
+            if alpha is not None:
+                grey = ImageChops.multiply(grey, alpha)
+            # Values between black and white blend two styles: a filter that overshoots would draw a line at each edge.
+            return np.array(self._upright(resized(grey, size, Image.Resampling.BILINEAR)))
+
+    def _layers(self, size: tuple[int, int]) -> tuple[Image.Image, Image.Image | None]:
+        self._image.draft(None, (DRAFT_GAP * size[0], DRAFT_GAP * size[1]))
+        return layers.load(self._image)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
+        turn = UPRIGHT.get(self._orientation)
+        return image if turn is None else image.transpose(turn)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Pillow and what it stands on raise nearly anything on bad bytes. To the sender it is all the same."""
+        try:
+            yield
+        except ImageError:
+            raise
+        except Exception as error:
+            raise UnreadableImage(
+                f"The {self.format.upper()} cannot be decoded, being damaged, truncated or of an unusual kind: "
+                "send it whole, or save it again with a picture editor."
+            ) from error
+
+
+def refuse_above(max_pixels: int, width: int, height: int) -> None:
+    if width * height > max_pixels:
+        raise TooManyPixels(width, height, max_pixels)
+
+
+def resized(
+    image: Image.Image, size: tuple[int, int], filter_: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
+    return image if image.size == size else image.resize(size, filter_, reducing_gap=REDUCE_GAP)

@@ -1,0 +1,42 @@
+"""Arrays to picture files, with nothing in them but pixels."""
+
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.images.decode import on_white
+from app.images.errors import ImageError
+
+FORMATS: Final = ("jpeg", "png", "webp")
+MEDIA_TYPES: Final[dict[str, str]] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+LONGEST_SIDE: Final = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383}
+# From this quality on JPEG keeps colour at full resolution, as a painted picture's strokes deserve.
+FULL_COLOUR: Final = 90
+
+
+def encode(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, format: str, quality: int) -> bytes:
+    """(H, W, 3) sRGB, and alpha (H, W) where not opaque, as a file of one of FORMATS without any metadata.
+
+    PNG and WebP keep alpha, JPEG lays the picture on white. `quality`, 1 to 100, is of JPEG and WebP; PNG is lossless.
+    Raises ImageError where the format cannot hold a picture of that size.
+    """
+    height, width = rgb.shape[:2]
+    if max(width, height) > LONGEST_SIDE[format]:
+        raise ImageError(
+            f"A {format} picture has at most {LONGEST_SIDE[format]} pixels a side and this one is {width} x {height}: "
+            "ask for png or a smaller size."
+        )
+    options: dict[str, Any] = {"quality": quality}
+    if format == "jpeg":
+        rgb = rgb if alpha is None else on_white(rgb, alpha)
+        alpha = None
+        options["subsampling"] = "4:4:4" if quality >= FULL_COLOUR else "4:2:0"
+    elif format == "png":
+        options = {"compress_level": 4}
+    image = Image.fromarray(rgb if alpha is None else np.dstack((rgb, alpha)))
+    file = BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()

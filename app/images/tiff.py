@@ -1,0 +1,74 @@
+"""TIFF: the first directory of a file, which is what EXIF is too."""
+
+from struct import calcsize, error, unpack_from
+from typing import Final
+
+from app.images.errors import UnreadableImage
+from app.images.header import Header
+
+MAX_ENTRIES: Final = 1024
+# One strip a row is the most a writer has reason for. Pillow keeps an object for each.
+MAX_STRIPS: Final = 200_000
+MAX_TILE_PIXELS: Final = 1 << 24
+# What any TIFF reader knows, Zstandard, and nothing whose decoder takes memory by the gigabyte: none, CCITT, LZW, JPEG,
+# deflate (two numbers), PackBits.
+COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
+
+WIDTH, LENGTH, COMPRESSION, STRIPS, ORIENTATION = 256, 257, 259, 273, 274
+TILE_WIDTH, TILE_LENGTH, TILES = 322, 323, 324
+INTEGERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+def directory(data: bytes) -> dict[int, tuple[int, int]]:
+    """Of each tag in the first directory that holds integers: how many, and the first where it is stored in place.
+
+    Raises struct.error where the directory leaves the file, UnreadableImage where it is absurdly long.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    big = unpack_from(order + "H", data, 2)[0] == 43
+    (start,) = unpack_from(order + "Q", data, 8) if big else unpack_from(order + "I", data, 4)
+    (entries,) = unpack_from(order + ("Q" if big else "H"), data, start)
+    if entries > MAX_ENTRIES:
+        raise UnreadableImage("The TIFF's directory is too long: save it again with a picture editor.")
+    entry, place = (order + "HHQ", 8) if big else (order + "HHI", 4)
+    start += 8 if big else 2
+    tags: dict[int, tuple[int, int]] = {}
+    for index in range(entries):
+        at = start + index * (calcsize(entry) + place)
+        tag, kind, count = unpack_from(entry, data, at)
+        form = INTEGERS.get(kind)
+        if form and count:
+            fits = count * calcsize(form) <= place
+            value = unpack_from(order + form, data, at + calcsize(entry))[0] if fits else 0
+            tags.setdefault(tag, (count, value))
+    return tags
+
+
+def orientation(exif: bytes) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is broken, which is no reason to fail."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    if exif[:2] not in (b"II", b"MM"):
+        return 1
+    try:
+        _, value = directory(exif).get(ORIENTATION, (1, 1))
+    except (error, UnreadableImage, OverflowError):
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def tiff(data: bytes) -> Header:
+    """Raises UnreadableImage for a compression that is not served and for more strips or larger tiles than any use.
+
+    The orientation is left to Pillow, which applies a TIFF's own as it decodes.
+    """
+    tags = directory(data)
+
+    def value(tag: int, default: int) -> int:
+        return tags.get(tag, (1, default))[1]
+
+    if value(COMPRESSION, 1) not in COMPRESSIONS:
+        raise UnreadableImage("The TIFF's compression is not supported: save it with LZW or deflate, or as PNG.")
+    pieces = max(tags.get(STRIPS, (0, 0))[0], tags.get(TILES, (0, 0))[0])
+    if pieces > MAX_STRIPS or value(TILE_WIDTH, 1) * value(TILE_LENGTH, 1) > MAX_TILE_PIXELS:
+        raise UnreadableImage("The TIFF is cut into strips or tiles of an absurd number or size: save it again.")
+    return Header("tiff", (value(WIDTH, 0), value(LENGTH, 0)), data)
