@@ -1,9 +1,40 @@
-"""The command `impasto`."""
+"""The command `impasto`: what it can do, each in a module of its own that is imported when it is called."""
+
+import importlib
+from typing import Final
 
 import click
 
+COMMANDS: Final = {
+    "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
+    "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, without a server."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class LazyGroup(click.Group):
+    """Knows its commands' names and one-liners; imports one when it runs, so that --help takes no seconds."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="impasto")
 def main() -> None:
-    """Repaint photos in the style of any picture."""
+    """Impasto repaints a photo in the style of any picture (AdaIN, Huang & Belongie 2017).
+
+    \b
+    impasto serve                                       a REST service on http://127.0.0.1:8000
+    impasto stylize photo.jpg --style painting.jpg      one picture, without a server
+    impasto COMMAND --help                              everything a command can do
+    """

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 MAX_STYLES: Final = 8
 
@@ -10,7 +11,10 @@ Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class Options(BaseModel):
-    """Everything about a result but its pictures."""
+    """Everything about a result but its pictures.
+
+    Validate with a context of {"size": N, "style_size": N} to hold both to the limits of a service.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,3 +61,11 @@ class Options(BaseModel):
     quality: int = Field(
         90, ge=1, le=100, description="Quality of a JPEG or WebP file, 1 to 100; PNG is lossless.", examples=[90]
     )
+
+    @field_validator("size", "style_size")
+    @classmethod
+    def _within_limits(cls, value: int | None, info: ValidationInfo) -> int | None:
+        limit = (info.context or {}).get(info.field_name)
+        if value is not None and limit is not None and value > limit:
+            raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": limit})
+        return value

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from app.engine.base import Picture, feature_grid, padded_shape
+from app.engine.base import STRIDE, Picture, feature_grid, pad
 from app.engine.styles import StyleLibrary
 from app.engine.work import Style, StylePicture, Work
 from app.images.colour import keep_colours, match_colours
@@ -34,7 +34,9 @@ class SizeError(Exception):
     """The photo's own size was asked for and is over the limit."""
 
     def __init__(self, long_side: int, limit: int) -> None:
-        super().__init__(f"the photo's own long side is {long_side} pixels, the most is {limit}: ask for a smaller size")
+        super().__init__(
+            f"the photo's own long side is {long_side} pixels, the most is {limit}: ask for a smaller size"
+        )
         self.limit = limit
 
 
@@ -81,9 +83,7 @@ def prepare(
     Raises FieldError for a file that can't be read, SizeError, StyleForgotten.
     """
     try:
-        photo = decode(
-            content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits)
-        )
+        photo = decode(content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits))
     except ImageError as error:
         raise FieldError("content", error) from None
     height, width = photo.rgb.shape[:2]
@@ -107,9 +107,7 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(
-    source: StyleSource, photo: Picture, options: Options, library: StyleLibrary, limits: Limits
-) -> Style:
+def _style(source: StyleSource, photo: Picture, options: Options, library: StyleLibrary, limits: Limits) -> Style:
     """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
     match = options.preserve_color == "match"
     if not match and (code := library.code(source.name, options.style_size)):
@@ -124,10 +122,10 @@ def _style(
         pixels = decode_style(file, max_pixels=limits.max_pixels, size=options.style_size)
     except ImageError as error:
         raise FieldError(source.field, error) from None
-    if match:
-        return StylePicture(match_colours(pixels, photo), None, options.style_size)
     if source.file is not None:
         library.keep_picture(source.name, source.file)
+    if match:
+        return StylePicture(match_colours(pixels, photo), None, options.style_size)
     return StylePicture(pixels, source.name, options.style_size)
 
 
@@ -137,8 +135,6 @@ def _mask(field: str, mask: BinaryIO, height: int, width: int, limits: Limits) -
         grey = decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
-    to_height, to_width = padded_shape(height, width)
-    padded = np.pad(grey, ((0, to_height - height), (0, to_width - width)), mode="symmetric")
     rows, columns = feature_grid(height, width)
-    means: Picture = padded.reshape(rows, 8, columns, 8).mean(axis=(1, 3)).round().astype(np.uint8)
+    means: Picture = pad(grey).reshape(rows, STRIDE, columns, STRIDE).mean(axis=(1, 3)).round().astype(np.uint8)
     return means

@@ -87,11 +87,6 @@ class BatchingQueue:
             return sum(item.work.pixels for item in self._waiting)
 
     @property
-    def full(self) -> bool:
-        """Whether an item of no size would be refused."""
-        return self.seconds_ahead() > self._max_seconds
-
-    @property
     def rate(self) -> float:
         """Content pixels a second, all workers together, as last measured."""
         return sum(worker.rate for worker in self._workers)

@@ -54,6 +54,12 @@ class StyleLibrary:
             entry = self._entries.get(name)
             return sorted(entry.codes) if entry else []
 
+    def has_picture(self, name: str) -> bool:
+        """Whether the style's file is kept, so that it can be read at any size."""
+        with self._lock:
+            entry = self._entries.get(name)
+            return bool(entry and entry.data)
+
     def picture(self, name: str) -> bytes | None:
         """The style's file, where it was small enough to keep."""
         with self._lock:

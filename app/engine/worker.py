@@ -19,6 +19,23 @@ WARM_UP_SIDE: Final = 256
 LONGEST_RESTART_PAUSE: Final = 30.0
 
 
+def encode_styles(engine: Engine, work: Work, library: StyleLibrary) -> Job:
+    """The job for an engine: styles that are still pictures are encoded, unless the library has their code by now."""
+
+    def code(style: Style) -> ChannelStatistics:
+        if isinstance(style, ChannelStatistics):
+            return style
+        if style.name is None:
+            return engine.encode_style(style.pixels)
+        known = library.code(style.name, style.size)
+        if known is None:
+            known = engine.encode_style(style.pixels)
+            library.keep_code(style.name, style.size, known)
+        return known
+
+    return Job(work.content, tuple(code(style) for style in work.styles), work.share)
+
+
 class Worker(threading.Thread):
     """Runs what `take` gives, which sleeps until there is a batch, on the engine that `make` makes in this thread.
 
@@ -105,8 +122,7 @@ class Worker(threading.Thread):
     def _stylize(self, engine: Engine, batch: list[Item]) -> bool:
         """Run one batch and hand over its results; one by one where together they fail. True if it ran at once."""
         try:
-            codes: dict[tuple[str, int], ChannelStatistics] = {}
-            jobs = [self._job(engine, item.work, codes) for item in batch]
+            jobs = [encode_styles(engine, item.work, self._library) for item in batch]
             results = engine.stylize(jobs)
         except Exception as error:
             if len(batch) == 1:
@@ -122,23 +138,6 @@ class Worker(threading.Thread):
             waited = self._batch_since - item.since
             item.resolve(Done(pixels, waited, now - self._batch_since, len(batch)))
         return True
-
-    def _job(self, engine: Engine, work: Work, codes: dict[tuple[str, int], ChannelStatistics]) -> Job:
-        return Job(work.content, tuple(self._code(engine, style, codes) for style in work.styles), work.share)
-
-    def _code(self, engine: Engine, style: Style, codes: dict[tuple[str, int], ChannelStatistics]) -> ChannelStatistics:
-        """Encode a style unless a neighbour in the batch, or an earlier batch, just did."""
-        if isinstance(style, ChannelStatistics):
-            return style
-        if style.name is None:
-            return engine.encode_style(style.pixels)
-        key = (style.name, style.size)
-        code = codes.get(key) or self._library.code(*key)
-        if code is None:
-            code = engine.encode_style(style.pixels)
-            self._library.keep_code(*key, code)
-        codes[key] = code
-        return code
 
     def _die(self, error: BaseException) -> None:
         logger.error("the worker died: %r", error, exc_info=error if self.ready.is_set() else None)

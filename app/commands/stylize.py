@@ -1,0 +1,238 @@
+"""`impasto stylize`: the engine on files and folders, without a server."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from app.engine.base import Engine
+from app.engine.create import create_engine
+from app.engine.styles import StyleLibrary, style_id
+from app.engine.worker import encode_styles
+from app.network.weights import WeightsError
+from app.options import MAX_STYLES, Options
+from app.pipeline import FieldError, Limits, SizeError, StyleSource, finish, prepare
+from app.settings import Settings
+
+PICTURES: Final = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo with its style, or its blend of styles."""
+
+    content: Path
+    styles: tuple[Path, ...]
+
+    @property
+    def stem(self) -> str:
+        return "-".join([self.content.stem, *(style.stem for style in self.styles)])
+
+
+@click.command()
+@click.argument("content", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A picture whose style is taken; give several for a blend, or one folder to try each picture in it.",
+)
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="One grey picture per style, white where that style acts.",
+)
+@click.option("--weight", "weights", multiple=True, type=float, help="One number per style: how a blend is mixed.")
+@click.option("--strength", type=float, help=Options.model_fields["strength"].description)
+@click.option("--size", type=int, help=Options.model_fields["size"].description)
+@click.option("--style-size", type=int, help=Options.model_fields["style_size"].description)
+@click.option(
+    "--preserve-color",
+    type=click.Choice(["none", "luminance", "match"]),
+    help=Options.model_fields["preserve_color"].description,
+)
+@click.option(
+    "--format",
+    type=click.Choice(list(SUFFIXES)),
+    help="File format of the results; when absent, the output's suffix decides, else the photo's own format.",
+)
+@click.option("--quality", type=int, help=Options.model_fields["quality"].description)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A file for one result, a folder for several. When absent: PHOTO-STYLE in the current folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per result, one a line.")
+def stylize(
+    content: tuple[Path, ...],
+    styles: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    weights: tuple[float, ...],
+    output: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Repaint photos (CONTENT: files or folders) in the style of pictures.
+
+    \b
+    impasto stylize photo.jpg --style painting.jpg -o out.jpg
+    impasto stylize photo.jpg --style a.jpg --style b.jpg --weight 2 --weight 1 -o blend.jpg
+    impasto stylize holiday/ --style museum/ -o results/       every photo in every style
+
+    The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
+    environment variables (IMPASTO_*).
+    """
+    tasks = _tasks(content, styles)
+    options = _options(weights, given, len(tasks[0].styles), len(masks))
+    outputs = _outputs(tasks, output, options)
+    settings = Settings()
+    try:
+        engine = create_engine(
+            settings.engine,
+            settings.device,
+            threads=settings.threads or None,
+            encoder=settings.encoder_weights,
+            decoder=settings.decoder_weights,
+        )
+    except WeightsError as error:
+        raise click.ClickException(str(error)) from None
+    run = Run(engine, settings, options, masks)
+    failures = 0
+    for task, path in tqdm(
+        list(zip(tasks, outputs, strict=True)), unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()
+    ):
+        report = run.one(task, path)
+        failures += "error" in report
+        if as_json:
+            tqdm.write(json.dumps(report), file=sys.stdout)
+        elif "error" in report:
+            tqdm.write(f"{report['content']}: {report['error']}", file=sys.stderr)
+        else:
+            tqdm.write(f"{report['output']}  {report['width']}x{report['height']}  {report['seconds']:.2f} s")
+    if failures:
+        raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
+
+
+class Run:
+    """What stays the same from one picture to the next."""
+
+    def __init__(self, engine: Engine, settings: Settings, options: Options, masks: Sequence[Path]) -> None:
+        self.engine = engine
+        self.options = options
+        self.masks = masks
+        self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
+        self.library = StyleLibrary(settings.style_cache_bytes)
+
+    def one(self, task: Task, output: Path | None) -> dict[str, Any]:
+        """Stylise one picture into `output` and tell about it; a fault of its files is told, not raised."""
+        since = time.perf_counter()
+        report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
+        try:
+            with ExitStack() as stack:
+                files = [stack.enter_context(path.open("rb")) for path in (task.content, *task.styles, *self.masks)]
+                content, *rest = files
+                styles, masks = rest[: len(task.styles)], rest[len(task.styles) :]
+                sources = [
+                    StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
+                ]
+                prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
+            job = encode_styles(self.engine, prepared.work, self.library)
+            (result,) = self.engine.stylize([job])
+            format = _format(self.options, output, prepared.photo.format)
+            path = output or Path(task.stem + SUFFIXES[format])
+            if output and not output.suffix:
+                path = output.with_suffix(SUFFIXES[format])
+            write_whole(path, finish(prepared, result, self.options, format))
+        except FieldError as error:
+            return {**report, "error": f"{error.field}: {error}"}
+        except (SizeError, OSError) as error:
+            return {**report, "error": str(error)}
+        height, width = result.shape[:2]
+        seconds = round(time.perf_counter() - since, 3)
+        return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that whoever looks sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".impasto-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _tasks(content: Sequence[Path], styles: Sequence[Path]) -> list[Task]:
+    photos = [photo for path in content for photo in _pictures(path)]
+    if len(styles) == 1 and styles[0].is_dir():
+        return [Task(photo, (style,)) for photo in photos for style in _pictures(styles[0])]
+    if any(style.is_dir() for style in styles):
+        raise click.UsageError("--style takes one folder, or up to eight files for a blend; not both")
+    if len(styles) > MAX_STYLES:
+        raise click.UsageError(f"--style: at most {MAX_STYLES} in a blend; {len(styles)} given")
+    return [Task(photo, tuple(styles)) for photo in photos]
+
+
+def _pictures(path: Path) -> Iterable[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in PICTURES)
+    if not found:
+        raise click.UsageError(f"{path}: no pictures in this folder ({', '.join(sorted(PICTURES))})")
+    return found
+
+
+def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int) -> Options:
+    if weights and len(weights) != styles:
+        raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
+    if weights and not sum(weights):
+        raise click.UsageError("--weight: at least one must be greater than 0")
+    if masks and masks != styles:
+        raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Options.model_validate({**values, "weight": tuple(weights)})
+    except ValidationError as invalid:
+        faults = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}; found {e['input']!r}" for e in invalid.errors()]
+        raise click.UsageError("; ".join(faults)) from None
+
+
+def _outputs(tasks: Sequence[Task], output: Path | None, options: Options) -> list[Path | None]:
+    """Where each result goes; without a suffix, its format decides on one."""
+    inputs = {path.resolve() for task in tasks for path in (task.content, *task.styles)}
+    if output is None:
+        return [None] * len(tasks)
+    if len(tasks) == 1 and output.suffix and not output.is_dir():
+        if output.suffix.lower() not in FORMATS and options.format is None:
+            raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
+        if output.resolve() in inputs:
+            raise click.UsageError(f"{output}: is one of the inputs; choose another output")
+        return [output]
+    if output.exists() and not output.is_dir():
+        raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
+    return [output / task.stem for task in tasks]
+
+
+def _format(options: Options, output: Path | None, photo_format: str) -> str:
+    by_suffix = FORMATS.get(output.suffix.lower()) if output else None
+    return options.format or by_suffix or (photo_format if photo_format in SUFFIXES else "jpeg")

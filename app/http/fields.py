@@ -1,0 +1,123 @@
+"""From a form's parts to what is asked for: every fault found goes into one answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from app.engine.styles import StyleLibrary, style_id
+from app.http.forms import File, Form
+from app.http.problems import INVALID_REQUEST, Problem
+from app.options import MAX_STYLES, Options
+from app.pipeline import StyleSource
+
+FILE_FIELDS: Final = ("content", "style", "mask")
+OPTION_FIELDS: Final = tuple(Options.model_fields)
+LIST_FIELDS: Final = ("weight", "style_id")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that holds together: its files, its styles in order (uploads, then ids), and its options."""
+
+    content: File
+    styles: tuple[StyleSource, ...]
+    masks: tuple[File, ...]
+    options: Options
+
+
+class Faults:
+    """What is wrong with a request, field by field."""
+
+    def __init__(self) -> None:
+        self.errors: list[dict[str, Any]] = []
+
+    def add(self, field: str, detail: str, limit: object = None) -> None:
+        error: dict[str, Any] = {"field": field, "detail": detail}
+        if limit is not None:
+            error["limit"] = limit
+        self.errors.append(error)
+
+    def problem(self) -> Problem:
+        fields = ", ".join(dict.fromkeys(error["field"] for error in self.errors))
+        return Problem(INVALID_REQUEST, f"wrong or missing: {fields}", errors=self.errors)
+
+
+def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_size: int) -> Asked:
+    """Check all fields together.
+
+    Raises Problem `invalid-request` with every fault there is. Hashes the uploaded styles: for a thread pool.
+    """
+    faults = Faults()
+    _check_names(form, faults)
+    files = {name: form.files.get(name, []) for name in FILE_FIELDS}
+    if len(files["content"]) != 1:
+        found = f"found {len(files['content'])}"
+        faults.add("content", f"one photo is needed, as a file; {found}" + _forgot_at(form, "content"), 1)
+    styles = _styles(form, files["style"], library, faults)
+    options = _options(form, faults, {"size": max_size, "style_size": max_style_size})
+    weights = _list(form, "weight")
+    if styles and weights and len(weights) != len(styles):
+        faults.add("weight", f"one per style, or none: {len(styles)} styles, {len(weights)} weights", len(styles))
+    if options and options.weight and not sum(options.weight):
+        faults.add("weight", "at least one must be greater than 0")
+    if styles and files["mask"] and len(files["mask"]) != len(styles):
+        faults.add("mask", f"one per style, or none: {len(styles)} styles, {len(files['mask'])} masks", len(styles))
+    if faults.errors or options is None:
+        raise faults.problem()
+    return Asked(files["content"][0], styles, tuple(files["mask"]), options)
+
+
+def _check_names(form: Form, faults: Faults) -> None:
+    known = (*FILE_FIELDS, *OPTION_FIELDS, "style_id")
+    for name in dict.fromkeys((*form.texts, *form.files)):
+        if name not in known:
+            faults.add(name, f"no such field; there are {', '.join(known)}")
+        elif name in form.files and name not in FILE_FIELDS:
+            faults.add(name, "expected text, found a file")
+        elif name in form.texts and name in FILE_FIELDS and any(form.texts[name]):
+            faults.add(name, "expected a file, found text" + _forgot_at(form, name))
+
+
+def _forgot_at(form: Form, name: str) -> str:
+    return f" (with curl: -F {name}=@FILE, with the @)" if any(form.texts.get(name, [])) else ""
+
+
+def _styles(form: Form, files: Sequence[File], library: StyleLibrary, faults: Faults) -> tuple[StyleSource, ...]:
+    names = _list(form, "style_id")
+    count = len(files) + len(names)
+    if count == 0:
+        faults.add("style", "one to eight pictures are needed, or a style_id" + _forgot_at(form, "style"), MAX_STYLES)
+    elif count > MAX_STYLES:
+        faults.add("style", f"at most {MAX_STYLES} styles and style_ids together; found {count}", MAX_STYLES)
+    for name in names:
+        if name not in library:
+            faults.add("style_id", f"the service does not remember {name[:64]!r}: upload the style's picture again")
+    label = "style" if len(files) == 1 else "style[{}]"
+    uploaded = [StyleSource(label.format(n), style_id(file.data), file.data) for n, file in enumerate(files)]
+    return (*uploaded, *(StyleSource("style_id", name, None) for name in names))
+
+
+def _list(form: Form, name: str) -> list[str]:
+    """A field that may come several times, or once with commas, as some clients send lists."""
+    return [item.strip() for text in form.texts.get(name, []) for item in text.split(",") if item.strip()]
+
+
+def _options(form: Form, faults: Faults, limits: dict[str, int]) -> Options | None:
+    values: dict[str, object] = {}
+    for name in OPTION_FIELDS:
+        texts = _list(form, name) if name in LIST_FIELDS else [t for t in form.texts.get(name, []) if t]
+        if len(texts) > 1 and name not in LIST_FIELDS:
+            faults.add(name, f"given {len(texts)} times; once is expected", 1)
+        elif texts:
+            values[name] = texts if name in LIST_FIELDS else texts[0]
+    try:
+        return Options.model_validate(values, context=limits)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in error["loc"])
+            context = error.get("ctx", {})
+            limit = next((context[key] for key in ("le", "ge", "expected", "max_length") if key in context), None)
+            faults.add(field, f"{error['msg']}; found {str(error['input'])[:50]!r}", limit)
+        return None

@@ -1,0 +1,128 @@
+"""What every request passes on its way in and every answer on its way out."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.problems import INTERNAL_ERROR, Problem, problem_response
+from app.http.service import Service
+
+logger = logging.getLogger("impasto.http")
+
+SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+LINGER_SECONDS: Final = 10.0
+LINGER_BYTES: Final = 64_000_000
+
+
+class Gate:
+    """Names each request, logs it in one line, and turns what nobody caught into a problem answer.
+
+    An answer given before the upload was read to its end closes the connection, but not at once: what is still
+    coming is read and dropped for a while, because a client cut off in mid-send would never see the answer.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _Exchange(self, scope, receive, send).run()
+        elif scope["type"] == "lifespan":
+            await self.app(scope, receive, self._short_failure(send))
+        else:
+            await self.app(scope, receive, send)
+
+    @staticmethod
+    def _short_failure(send: Send) -> Send:
+        """Of a failed start, show the operator the last line, which says what to do, and not the traceback."""
+
+        async def send_short(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                message["message"] = message.get("message", "").strip().rpartition("\n")[2]
+            await send(message)
+
+        return send_short
+
+
+class _Exchange:
+    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+        self.gate = gate
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.body_read = False
+        self.request_id = self._request_id()
+        scope.setdefault("state", {})["request_id"] = self.request_id
+
+    def _request_id(self) -> str:
+        for name, value in self.scope["headers"]:
+            if name == b"x-request-id":
+                text = value.decode("latin-1")
+                if SANE_REQUEST_ID.fullmatch(text):
+                    return str(text)
+        return uuid.uuid4().hex
+
+    async def run(self) -> None:
+        since = time.monotonic()
+        try:
+            await self.gate.app(self.scope, self.receive, self.send)
+        except Exception:
+            logger.exception("request %s failed", self.request_id)
+            if self.status:
+                raise
+            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
+            await problem_response(problem)(self.scope, self.receive, self.send)
+        finally:
+            logger.info(
+                "%s %s %s %.0f ms %s",
+                self.scope["method"],
+                self.scope["path"],
+                self.status or "gone",
+                1000 * (time.monotonic() - since),
+                self.request_id,
+            )
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self.body_read = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", []), (b"x-request-id", self.request_id.encode("latin-1"))]
+            if self._must_close():
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        elif self._must_linger() and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    def _has_body(self) -> bool:
+        names = {name for name, _ in self.scope["headers"]}
+        return b"content-length" in names or b"transfer-encoding" in names
+
+    def _must_linger(self) -> bool:
+        return self._has_body() and not self.body_read
+
+    def _must_close(self) -> bool:
+        return self.gate.service.draining or self._must_linger()
+
+    async def _linger(self) -> None:
+        dropped = 0
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self.body_read and dropped < LINGER_BYTES:
+                    dropped += len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            logger.debug("request %s still sends after its answer", self.request_id)

@@ -1,0 +1,70 @@
+"""What operators watch, for Prometheus."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from app.engine.batching import BatchingQueue
+
+STAGES: Final = ("decode", "queue", "network", "encode")
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """One registry per application, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "impasto_requests",
+            "Requests to /stylize by outcome: ok, client-disconnected, or the name of the problem answered",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self.refusals = Counter(
+            "impasto_refusals", "Requests turned away unserved, by reason", ["reason"], registry=self._registry
+        )
+        self.stages = Histogram(
+            "impasto_stage_seconds",
+            "Time in each stage of a request that was answered with a picture",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "impasto_request_seconds",
+            "Time from a request's first byte to its answer, pictures only",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.batches = Histogram(
+            "impasto_batch_size",
+            "Pictures in each batch the network ran",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=self._registry,
+        )
+        self.styles = Counter(
+            "impasto_style_cache",
+            "Styles asked for, by whether their code was remembered",
+            ["result"],
+            registry=self._registry,
+        )
+        for stage in STAGES:
+            self.stages.labels(stage)
+        for result in ("hit", "miss"):
+            self.styles.labels(result)
+
+    def watch(self, queue: BatchingQueue) -> None:
+        """Show the queue's depth and whether its workers live, read at each scrape."""
+        for name, text, read in (
+            ("impasto_queue_items", "Requests waiting for the network", lambda: queue.items),
+            ("impasto_queue_pixels", "Work waiting for the network, in content pixels", lambda: queue.pixels),
+            ("impasto_workers_alive", "1 where every worker takes work, else 0", lambda: queue.alive),
+            ("impasto_pixels_per_second", "Rate of the network as last measured, in pixels", lambda: queue.rate),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(read)
+
+    def text(self) -> tuple[bytes, str]:
+        """The exposition and its media type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,127 @@
+"""What /docs tells of POST /stylize: every field and every error, with examples, from where each is defined."""
+
+from collections import defaultdict
+from typing import Any, Final
+
+from app.http.problems import MEDIA_TYPE, TYPES, ProblemType
+from app.images.encode import MEDIA_TYPES
+from app.options import MAX_STYLES, Options
+
+_FILE: Final = {"type": "string", "format": "binary"}
+
+PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "remedy"],
+    "properties": {
+        "type": {"type": "string", "description": "stable name of the kind of error; can be followed"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what is wrong this time"},
+        "remedy": {"type": "string", "description": "what to do about it"},
+        "field": {"type": "string", "description": "the field that is wrong"},
+        "limit": {"description": "the limit it broke"},
+        "errors": {
+            "type": "array",
+            "description": "every fault of the request, by field",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}, "limit": {}},
+            },
+        },
+    },
+}
+
+_HEADERS: Final = {
+    "X-Request-Id": "the caller's own where it sent one, else a new one; the log has it too",
+    "X-Batch-Size": "how many pictures the network ran together",
+    "X-Style-Id": "ids of the uploaded styles, in order: send one as style_id instead of the picture next time",
+    "Server-Timing": "milliseconds in decode, queue, network and encode",
+}
+
+
+def problem_responses(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
+    """Responses of an operation: one per status, an example per kind of problem."""
+    by_status: dict[int | str, list[ProblemType]] = defaultdict(list)
+    for kind in kinds:
+        by_status[kind.status].append(kind)
+    return {
+        status: {
+            "description": "; or: ".join(kind.title for kind in same),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": PROBLEM_SCHEMA,
+                    "examples": {kind.name: {"value": kind.body(kind.example)} for kind in same},
+                }
+            },
+        }
+        for status, same in sorted(by_status.items(), key=str)
+    }
+
+
+def stylize_operation() -> dict[str, Any]:
+    """The members of the operation that FastAPI can't read off a signature."""
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}},
+        "parameters": [
+            {
+                "name": "X-Request-Timeout",
+                "in": "header",
+                "description": "seconds the caller can wait; may only shorten the service's own limit",
+                "schema": {"type": "number", "exclusiveMinimum": 0},
+                "example": 20,
+            },
+            {
+                "name": "X-Request-Id",
+                "in": "header",
+                "description": "the caller's name for this request; comes back in the answer",
+                "schema": {"type": "string", "maxLength": 128},
+                "example": "order-1234",
+            },
+        ],
+    }
+
+
+def stylize_responses() -> dict[int | str, dict[str, Any]]:
+    """The picture, and every problem."""
+    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "bad-request")
+    picture = {
+        "description": "the stylised photo",
+        "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    }
+    return {200: picture, **problem_responses(*(k for k in TYPES.values() if k.name not in elsewhere))}
+
+
+def _form_schema() -> dict[str, Any]:
+    options = Options.model_json_schema()["properties"]
+    for schema in options.values():
+        schema.pop("title", None)
+        if examples := schema.pop("examples", None):
+            schema["example"] = examples[0]
+    return {
+        "type": "object",
+        "required": ["content"],
+        "properties": {
+            "content": {**_FILE, "description": "The photo: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF."},
+            "style": {
+                "type": "array",
+                "items": _FILE,
+                "maxItems": MAX_STYLES,
+                "description": "One to eight pictures whose style is taken; needed unless style_id is given.",
+            },
+            "style_id": {
+                "type": "array",
+                "items": {"type": "string"},
+                "maxItems": MAX_STYLES,
+                "description": "Ids of remembered styles, as in X-Style-Id; they come after the uploaded ones.",
+                "example": [],
+            },
+            "mask": {
+                "type": "array",
+                "items": _FILE,
+                "maxItems": MAX_STYLES,
+                "description": "One grey picture per style, white where that style acts; resized to the photo.",
+            },
+            **options,
+        },
+    }

@@ -1,0 +1,175 @@
+"""Every error the service answers with, as problem details (RFC 9457).
+
+A fault is raised as a `Problem` wherever it is found and becomes an answer in one place, `problem_response`. Its
+`type` is stable and can be followed: `/problems/<name>` tells what it means and what to do.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """One kind of error: its name in `type`, its status, and what to do about it."""
+
+    name: str
+    status: int
+    title: str
+    remedy: str
+    example: str
+
+    @property
+    def uri(self) -> str:
+        """What `type` says, relative to the service."""
+        return f"/problems/{self.name}"
+
+    def body(self, detail: str, **members: Any) -> dict[str, Any]:
+        """The members of an answer of this kind."""
+        return {
+            "type": self.uri,
+            "title": self.title,
+            "status": self.status,
+            "detail": detail,
+            "remedy": self.remedy,
+            **members,
+        }
+
+
+INVALID_REQUEST = ProblemType(
+    "invalid-request",
+    422,
+    "Some fields are missing or wrong",
+    "Mend every field listed in errors, and send it again.",
+    "wrong or missing: strength, style",
+)
+UNREADABLE_IMAGE = ProblemType(
+    "unreadable-image",
+    422,
+    "A file is not a picture that can be read",
+    "Send a whole JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF file.",
+    "content: the file is empty",
+)
+TOO_MANY_PIXELS = ProblemType(
+    "too-many-pixels",
+    413,
+    "A picture has more pixels than the limit",
+    "Reduce the picture, and send it again.",
+    "content: the picture is 60000 x 60000 pixels, the most is 50000000",
+)
+FILE_TOO_LARGE = ProblemType(
+    "file-too-large",
+    413,
+    "A file has more bytes than the limit",
+    "Send a smaller file: as JPEG, or reduced.",
+    "content has more than 20000000 bytes",
+)
+REQUEST_TOO_LARGE = ProblemType(
+    "request-too-large",
+    413,
+    "The request has more bytes or parts than the limit",
+    "Send fewer or smaller files.",
+    "the request has more than 100000000 bytes",
+)
+FIELD_TOO_LARGE = ProblemType(
+    "field-too-large",
+    413,
+    "A text field is longer than the limit",
+    "Send files as files, with a file name.",
+    "strength has more than 1024 bytes of text; a file needs a file name",
+)
+MALFORMED_MULTIPART = ProblemType(
+    "malformed-multipart",
+    400,
+    "The body is not whole multipart/form-data",
+    "Let the HTTP library build the body and its boundary; don't set Content-Type yourself.",
+    "the body ends after 1024 bytes, before its closing boundary",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type",
+    415,
+    "The body is not multipart/form-data",
+    "Send content and style as form files.",
+    "Content-Type is application/json; expected multipart/form-data",
+)
+BAD_REQUEST = ProblemType(
+    "bad-request", 400, "The request can't be understood", "See the detail.", "the request is not HTTP"
+)
+UPLOAD_TIMEOUT = ProblemType(
+    "upload-timeout",
+    408,
+    "The upload took too long",
+    "Send it again over a faster line, or a smaller file.",
+    "the upload was not complete after 30 seconds",
+)
+NOT_FOUND = ProblemType("not-found", 404, "There is nothing here", "See /docs for what the service offers.", "/stylise")
+UNKNOWN_STYLE = ProblemType(
+    "unknown-style",
+    404,
+    "The service does not remember this style",
+    "Upload the style's picture again.",
+    "no style 0123456789abcdef0123456789abcdef is remembered",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
+)
+QUEUE_FULL = ProblemType(
+    "queue-full",
+    503,
+    "More work is waiting than can be done in time",
+    "Send it again after Retry-After seconds.",
+    "the queue is full; a place is expected in 3.2 s",
+)
+NOT_READY = ProblemType(
+    "not-ready",
+    503,
+    "The service is not ready for work",
+    "Send it again after Retry-After seconds.",
+    "the worker is not running; it is being restarted",
+)
+SHUTTING_DOWN = ProblemType(
+    "shutting-down",
+    503,
+    "The service is stopping",
+    "Send it again; another instance or the next start will answer.",
+    "the service is stopping and takes no new work",
+)
+DEADLINE_PASSED = ProblemType(
+    "deadline-passed",
+    504,
+    "The result was not ready in time",
+    "Allow more time, ask for a smaller size, or wait.",
+    "the result was not ready within 60 seconds",
+)
+INTERNAL_ERROR = ProblemType(
+    "internal-error",
+    500,
+    "The service failed on this request",
+    "Report it with the X-Request-Id of this answer.",
+    "the network failed on this picture",
+)
+
+TYPES: Final = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, ProblemType)}
+
+
+class Problem(Exception):
+    """A fault to answer with: its kind, what is wrong this time, and members of its own such as field and limit."""
+
+    def __init__(self, kind: ProblemType, detail: str, *, retry_after: float | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.members = members
+        self.headers: dict[str, str] = {}
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+
+
+def problem_response(problem: Problem) -> JSONResponse:
+    """The answer a problem becomes."""
+    body = problem.kind.body(problem.detail, **problem.members)
+    return JSONResponse(body, problem.kind.status, problem.headers, MEDIA_TYPE)

@@ -1,0 +1,91 @@
+"""The routes around POST /stylize: health, metrics, what is remembered, what the errors mean."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from app.http.openapi import problem_responses, stylize_operation, stylize_responses
+from app.http.problems import (
+    NOT_FOUND,
+    NOT_READY,
+    QUEUE_FULL,
+    SHUTTING_DOWN,
+    TYPES,
+    UNKNOWN_STYLE,
+    Problem,
+)
+from app.http.service import Service
+from app.http.stylize import stylize
+
+router = APIRouter()
+
+router.add_api_route(
+    "/stylize",
+    stylize,
+    methods=["POST"],
+    summary="Repaint a photo in the style of other pictures",
+    response_class=Response,
+    responses=stylize_responses(),
+    openapi_extra=stylize_operation(),
+    tags=["stylize"],
+)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    return RedirectResponse("docs")
+
+
+@router.get(
+    "/styles/{id}",
+    summary="Whether a style is remembered",
+    tags=["stylize"],
+    responses=problem_responses(UNKNOWN_STYLE),
+)
+async def style(request: Request, id: str) -> dict[str, Any]:
+    """The sizes its code is ready at, and whether its picture is kept, so that any other size can be asked for."""
+    library = _service(request).library
+    if id not in library:
+        raise Problem(UNKNOWN_STYLE, f"no style {id[:64]} is remembered", field="id")
+    return {"id": id, "sizes": library.sizes(id), "any_size": library.has_picture(id)}
+
+
+@router.get("/healthz", summary="The process lives", tags=["operation"])
+async def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get(
+    "/readyz",
+    summary="Weights are loaded, the worker lives, the queue has room",
+    tags=["operation"],
+    responses=problem_responses(NOT_READY, QUEUE_FULL, SHUTTING_DOWN),
+)
+async def readyz(request: Request) -> dict[str, str]:
+    service = _service(request)
+    service.check_ready()
+    return {"status": "ready", "engine": service.queue.engine_name}
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", tags=["operation"], response_class=Response)
+async def metrics(request: Request) -> Response:
+    text, media_type = _service(request).metrics.text()
+    return Response(text, headers={"Content-Type": media_type})
+
+
+@router.get("/problems", summary="Every kind of error", tags=["errors"])
+async def problems() -> list[dict[str, Any]]:
+    return [kind.body(kind.example) for kind in TYPES.values()]
+
+
+@router.get("/problems/{name}", summary="What an error means", tags=["errors"], responses=problem_responses(NOT_FOUND))
+async def problem(name: str) -> JSONResponse:
+    if name not in TYPES:
+        raise Problem(NOT_FOUND, f"there is no problem type {name[:64]}", field="name")
+    return JSONResponse(TYPES[name].body(TYPES[name].example))

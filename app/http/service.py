@@ -1,0 +1,96 @@
+"""What the routes share for the life of an application."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from app.engine.base import Engine
+from app.engine.batching import BatchingQueue
+from app.engine.styles import StyleLibrary
+from app.engine.work import Refused
+from app.http.metrics import Metrics
+from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.pipeline import Limits
+from app.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Service:
+    """The queue with its engine, the styles remembered, the picture threads, the metrics."""
+
+    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
+        self.settings = settings
+        self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
+        self.metrics = Metrics()
+        self.library = StyleLibrary(settings.style_cache_bytes)
+        self.queue = BatchingQueue(
+            [make_engine], self.library, settings.batch_pixels, settings.queue_seconds, self.metrics.batches.observe
+        )
+        self.metrics.watch(self.queue)
+        self.draining = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
+
+    async def start(self) -> None:
+        """Load the engine and warm it up; raises what kept it from it."""
+        await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+
+    async def stop(self) -> None:
+        """Stop the worker and the picture threads."""
+        await asyncio.get_running_loop().run_in_executor(None, self.queue.close)
+        self._threads.shutdown(cancel_futures=True)
+
+    async def drain(self) -> None:
+        """Refuse new work from now on, and wait until what is in flight has been answered."""
+        self.draining = True
+        await self._idle.wait()
+
+    async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run picture work off the event loop, at most `image_threads` at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    def check_ready(self) -> None:
+        """Raise the Problem for which a load balancer should send work elsewhere."""
+        self.check_open(time.monotonic() + self.settings.request_timeout)
+
+    def check_open(self, deadline: float) -> None:
+        """Raise the Problem for which a request is turned away before its upload is read."""
+        if self.draining:
+            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
+        if not self.queue.alive:
+            raise Problem(NOT_READY, "the worker is not running; it is being restarted", retry_after=2)
+        if self._in_flight >= self.settings.max_requests:
+            raise Problem(
+                QUEUE_FULL,
+                f"{self._in_flight} requests are being served, the most there may be",
+                limit=self.settings.max_requests,
+                retry_after=self.queue.seconds_ahead(),
+            )
+        try:
+            self.queue.admit(deadline - time.monotonic())
+        except Refused as refused:
+            raise queue_full(refused) from None
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+
+def queue_full(refused: Refused) -> Problem:
+    """The answer to work the queue refused."""
+    return Problem(QUEUE_FULL, str(refused), retry_after=refused.retry_after)

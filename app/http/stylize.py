@@ -1,0 +1,174 @@
+"""POST /stylize: one request's way from bytes to bytes."""
+
+import asyncio
+import math
+import time
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from app.engine.work import DeadlinePassed, QueueError, Refused, StylePicture
+from app.http.fields import Asked, read_fields
+from app.http.forms import Form, read_form
+from app.http.metrics import STAGES
+from app.http.negotiation import choose_format
+from app.http.problems import (
+    DEADLINE_PASSED,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    TOO_MANY_PIXELS,
+    UNREADABLE_IMAGE,
+    UPLOAD_TIMEOUT,
+    Problem,
+)
+from app.http.service import Service, queue_full
+from app.images.encode import MEDIA_TYPES
+from app.images.errors import TooManyPixels
+from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare
+
+REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "deadline-passed")
+CLIENT_CLOSED_REQUEST: Final = 499
+
+T = TypeVar("T")
+
+
+async def stylize(request: Request) -> Response:
+    """Answer one request, and count how it ended."""
+    service: Service = request.app.state.service
+    outcome = "failed"
+    try:
+        response = await _stylize(request, service)
+        outcome = "ok"
+    except Problem as problem:
+        outcome = problem.kind.name
+        if outcome in REFUSALS:
+            service.metrics.refusals.labels(outcome).inc()
+        raise
+    except ClientDisconnect:
+        outcome = "client-disconnected"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    finally:
+        service.metrics.requests.labels(outcome).inc()
+    return response
+
+
+async def _stylize(request: Request, service: Service) -> Response:
+    since = time.monotonic()
+    timeout = _timeout(request, service.settings.request_timeout)
+    deadline = since + timeout
+    service.check_open(deadline)
+    with service.serving():
+        form = await _upload(request, service, timeout)
+        try:
+            return await _unless_disconnected(request, _answer(request, service, form, since, deadline))
+        finally:
+            form.close()
+
+
+def _timeout(request: Request, longest: float) -> float:
+    """The request's time in seconds: the setting, or less where X-Request-Timeout says so."""
+    text = request.headers.get("x-request-timeout")
+    if text is None:
+        return longest
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        error = {"field": "X-Request-Timeout", "detail": f"expected seconds greater than 0; found {text[:50]!r}"}
+        raise Problem(INVALID_REQUEST, "wrong or missing: X-Request-Timeout", errors=[error])
+    return min(seconds, longest)
+
+
+async def _upload(request: Request, service: Service, timeout: float) -> Form:
+    settings = service.settings
+    seconds = min(settings.upload_timeout, timeout)
+    try:
+        async with asyncio.timeout(seconds):
+            return await read_form(
+                request.headers.get("content-type"),
+                request.headers.get("content-length"),
+                request.stream(),
+                max_file_bytes=settings.max_file_bytes,
+                max_request_bytes=settings.max_request_bytes,
+            )
+    except TimeoutError:
+        detail = f"the upload was not complete after {seconds:g} seconds"
+        raise Problem(UPLOAD_TIMEOUT, detail, limit=seconds) from None
+
+
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, or drop it and raise ClientDisconnect the moment the client hangs up."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(request: Request, service: Service, form: Form, since: float, deadline: float) -> Response:
+    uploaded = time.monotonic()
+    asked, prepared = await service.in_thread(_prepare, form, service)
+    misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
+    service.metrics.styles.labels("miss").inc(misses)
+    service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
+    decoded = time.monotonic()
+    try:
+        done = await service.queue.run(prepared.work, deadline)
+    except Refused as refused:
+        raise queue_full(refused) from None
+    except DeadlinePassed:
+        detail = f"the result was not ready within {deadline - since:g} seconds"
+        raise Problem(DEADLINE_PASSED, detail, limit=deadline - since) from None
+    except QueueError as error:
+        raise Problem(INTERNAL_ERROR, str(error)) from None
+    stylised = time.monotonic()
+    format = choose_format(asked.options.format, request.headers.get("accept", ""), prepared.photo.format)
+    body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+    encoded = time.monotonic()
+    times = (decoded - uploaded, done.queue_seconds, done.network_seconds, encoded - stylised)
+    for stage, seconds in zip(STAGES, times, strict=True):
+        service.metrics.stages.labels(stage).observe(seconds)
+    service.metrics.seconds.observe(encoded - since)
+    headers = {
+        "Server-Timing": ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True)),
+        "X-Batch-Size": str(done.batch_size),
+        "Vary": "Accept",
+    }
+    names = [style.name for style in asked.styles if style.file is not None]
+    if names:
+        headers["X-Style-Id"] = ", ".join(names)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
+    """Check the fields and decode the pictures; for a thread."""
+    settings = service.settings
+    asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
+    try:
+        masks = [mask.data for mask in asked.masks]
+        prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
+    except FieldError as error:
+        detail = f"{error.field}: {error}"
+        if isinstance(error.cause, TooManyPixels):
+            raise Problem(TOO_MANY_PIXELS, detail, field=error.field, limit=error.cause.limit) from None
+        raise Problem(UNREADABLE_IMAGE, detail, field=error.field) from None
+    except SizeError as error:
+        fault = {"field": "size", "detail": str(error), "limit": error.limit}
+        raise Problem(INVALID_REQUEST, "wrong or missing: size", errors=[fault]) from None
+    except StyleForgotten as error:
+        fault = {"field": "style_id", "detail": f"{error}: upload the style's picture again"}
+        raise Problem(INVALID_REQUEST, "wrong or missing: style_id", errors=[fault]) from None
+    return asked, prepared

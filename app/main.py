@@ -1,0 +1,109 @@
+"""The application: `uvicorn app.main:app`, or `create_app` with settings of one's own."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.engine.base import Engine
+from app.engine.create import create_engine
+from app.http.gate import Gate
+from app.http.problems import (
+    BAD_REQUEST,
+    INVALID_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    Problem,
+    problem_response,
+)
+from app.http.routes import router
+from app.http.service import Service
+from app.settings import Settings
+
+DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pass
+(AdaIN, [Huang & Belongie 2017](https://arxiv.org/abs/1703.06868)).
+
+`curl -F content=@photo.jpg -F style=@painting.jpg http://127.0.0.1:8000/stylize -o result.jpg`
+
+Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lists them."""
+
+EXPOSED_HEADERS = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
+
+
+def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
+    """The service as an ASGI application; the engine loads when it starts.
+
+    `make_engine` makes another engine than the settings name, in the worker's thread.
+    """
+    settings = settings or Settings()
+    service = Service(settings, make_engine or partial(_engine, settings))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="Impasto",
+        version=version("impasto"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        exception_handlers={
+            Problem: _problem,
+            HTTPException: _http_exception,
+            RequestValidationError: _validation_error,
+        },
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_middleware(Gate, service=service)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["X-Request-Id", "X-Request-Timeout"],
+            expose_headers=EXPOSED_HEADERS,
+        )
+    return app
+
+
+def _engine(settings: Settings) -> Engine:
+    return create_engine(
+        settings.engine,
+        settings.device,
+        threads=settings.threads or None,
+        encoder=settings.encoder_weights,
+        decoder=settings.decoder_weights,
+    )
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return problem_response(error)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    if not isinstance(error, HTTPException):
+        raise error
+    kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(error.status_code, BAD_REQUEST)
+    problem = Problem(kind, f"{request.method} {request.url.path[:200]}")
+    problem.headers.update(error.headers or {})
+    return problem_response(problem)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    errors = [{"field": str(e["loc"][-1]), "detail": e["msg"]} for e in error.errors()]
+    return problem_response(Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors))
