@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,11 @@ FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp
 
 @dataclass(frozen=True)
 class Task:
-    """One photo with its style, or its blend of styles."""
+    """One photo with its style, or its blend of styles; `name` is the result's, without a suffix."""
 
     content: Path
     styles: tuple[Path, ...]
-
-    @property
-    def stem(self) -> str:
-        return "-".join([self.content.stem, *(style.stem for style in self.styles)])
+    name: str
 
 
 @click.command()
@@ -77,7 +74,7 @@ class Task:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A file for one result, a folder for several. When absent: PHOTO-STYLE in the current folder.",
+    help="A file for one result; a path without a suffix is a folder. When absent: PHOTO-STYLE, in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per result, one a line.")
 def stylize(
@@ -101,7 +98,7 @@ def stylize(
     """
     tasks = _tasks(content, styles)
     options = _options(weights, given, len(tasks[0].styles), len(masks))
-    outputs = _outputs(tasks, output, options)
+    file, folder = _output(tasks, output, options)
     settings = Settings()
     try:
         engine = create_engine(
@@ -115,10 +112,8 @@ def stylize(
         raise click.ClickException(str(error)) from None
     run = Run(engine, settings, options, masks)
     failures = 0
-    for task, path in tqdm(
-        list(zip(tasks, outputs, strict=True)), unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()
-    ):
-        report = run.one(task, path)
+    for task in tqdm(tasks, unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()):
+        report = run.one(task, file, folder)
         failures += "error" in report
         if as_json:
             tqdm.write(json.dumps(report), file=sys.stdout)
@@ -140,8 +135,11 @@ class Run:
         self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
         self.library = StyleLibrary(settings.style_cache_bytes)
 
-    def one(self, task: Task, output: Path | None) -> dict[str, Any]:
-        """Stylise one picture into `output` and tell about it; a fault of its files is told, not raised."""
+    def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
+        """Stylise one picture into `file`, else into `folder` under the task's name, and tell about it.
+
+        A fault of its files is told, not raised.
+        """
         since = time.perf_counter()
         report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
         try:
@@ -155,10 +153,8 @@ class Run:
                 prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
             job = encode_styles(self.engine, prepared.work, self.library)
             (result,) = self.engine.stylize([job])
-            format = _format(self.options, output, prepared.photo.format)
-            path = output or Path(task.stem + SUFFIXES[format])
-            if output and not output.suffix:
-                path = output.with_suffix(SUFFIXES[format])
+            format = _format(self.options, file, prepared.photo.format)
+            path = file or folder / (task.name + SUFFIXES[format])
             write_whole(path, finish(prepared, result, self.options, format))
         except FieldError as error:
             return {**report, "error": f"{error.field}: {error}"}
@@ -184,16 +180,24 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path]) -> list[Task]:
     photos = [photo for path in content for photo in _pictures(path)]
+    mixes: list[tuple[Path, ...]]
     if len(styles) == 1 and styles[0].is_dir():
-        return [Task(photo, (style,)) for photo in photos for style in _pictures(styles[0])]
-    if any(style.is_dir() for style in styles):
+        mixes = [(style,) for style in _pictures(styles[0])]
+    elif any(style.is_dir() for style in styles):
         raise click.UsageError("--style takes one folder, or up to eight files for a blend; not both")
-    if len(styles) > MAX_STYLES:
+    elif len(styles) > MAX_STYLES:
         raise click.UsageError(f"--style: at most {MAX_STYLES} in a blend; {len(styles)} given")
-    return [Task(photo, tuple(styles)) for photo in photos]
+    else:
+        mixes = [tuple(styles)]
+    pairs = [(photo, mix) for photo in photos for mix in mixes]
+    names = ["-".join(path.stem for path in (photo, *mix)) for photo, mix in pairs]
+    if len(set(names)) < len(names):
+        # Pictures that differ only in suffix or folder: number them rather than overwrite one with the other.
+        names = [f"{name}-{number}" for number, name in enumerate(names, 1)]
+    return [Task(photo, mix, name) for (photo, mix), name in zip(pairs, names, strict=True)]
 
 
-def _pictures(path: Path) -> Iterable[Path]:
+def _pictures(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in PICTURES)
@@ -217,22 +221,21 @@ def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks
         raise click.UsageError("; ".join(faults)) from None
 
 
-def _outputs(tasks: Sequence[Task], output: Path | None, options: Options) -> list[Path | None]:
-    """Where each result goes; without a suffix, its format decides on one."""
-    inputs = {path.resolve() for task in tasks for path in (task.content, *task.styles)}
+def _output(tasks: Sequence[Task], output: Path | None, options: Options) -> tuple[Path | None, Path]:
+    """The one file results go to, if it is one; and the folder they go to otherwise."""
     if output is None:
-        return [None] * len(tasks)
-    if len(tasks) == 1 and output.suffix and not output.is_dir():
-        if output.suffix.lower() not in FORMATS and options.format is None:
-            raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
-        if output.resolve() in inputs:
-            raise click.UsageError(f"{output}: is one of the inputs; choose another output")
-        return [output]
-    if output.exists() and not output.is_dir():
-        raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
-    return [output / task.stem for task in tasks]
+        return None, Path()
+    if len(tasks) > 1 or output.is_dir() or not output.suffix:
+        if output.exists() and not output.is_dir():
+            raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
+        return None, output
+    if output.suffix.lower() not in FORMATS and options.format is None:
+        raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
+    if output.resolve() in {path.resolve() for path in (tasks[0].content, *tasks[0].styles)}:
+        raise click.UsageError(f"{output}: is one of the inputs; choose another output")
+    return output, output.parent
 
 
-def _format(options: Options, output: Path | None, photo_format: str) -> str:
-    by_suffix = FORMATS.get(output.suffix.lower()) if output else None
+def _format(options: Options, file: Path | None, photo_format: str) -> str:
+    by_suffix = FORMATS.get(file.suffix.lower()) if file else None
     return options.format or by_suffix or (photo_format if photo_format in SUFFIXES else "jpeg")
