@@ -1,14 +1,13 @@
 """The decoder: relu4_1 features back to a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from app.network.encoder import load_convs
-from app.network.weights import WeightsError, WeightsFile
-
-STRIDE = 8
+from app.network.layout import decoder_upsampling
+from app.network.weights import WeightsFile
 
 
 class Decoder(nn.Module):
@@ -18,7 +17,7 @@ class Decoder(nn.Module):
     times in all, so that relu4_1's eighth of a size becomes the whole.
     """
 
-    def __init__(self, widths: Sequence[tuple[int, int]], upsample_after: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[tuple[int, int]], upsample_after: Collection[int]) -> None:
         super().__init__()
         self.upsample_after = frozenset(upsample_after)
         self.convs = nn.ModuleList(
@@ -31,17 +30,7 @@ class Decoder(nn.Module):
 
         Raises WeightsError when it does not lead from 512 channels to RGB at eight times the size.
         """
-        widths, upsample_after = weights.widths, weights.upsample_after
-        if widths[0][0] != 512 or widths[-1][1] != 3:
-            raise WeightsError(
-                f"{weights.path}: leads from {widths[0][0]} to {widths[-1][1]} channels; expected 512 to 3 (RGB)"
-            )
-        if 2 ** len(set(upsample_after)) != STRIDE or not set(upsample_after) <= set(range(len(widths) - 1)):
-            raise WeightsError(
-                f"{weights.path}: doubles the size after convolutions {upsample_after}; "
-                f"expected three different ones of 0 to {len(widths) - 2}"
-            )
-        decoder = cls(widths, upsample_after)
+        decoder = cls(weights.widths, decoder_upsampling(weights))
         load_convs(decoder.convs, weights)
         return decoder
 

@@ -1,19 +1,14 @@
 """VGG up to relu4_1: the features AdaIN works on, and the taps its style loss is read at."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from app.network.weights import WeightsError, WeightsFile
+from app.network.layout import VGG16, Stages, encoder_stages, stage_widths
+from app.network.weights import WeightsFile
 
-Stages = tuple[tuple[int, ...], ...]
-
-# Output channels of each convolution, by stage; 2x2 max pooling stands between stages (Simonyan & Zisserman 2015).
-VGG16: Final[Stages] = ((64, 64), (128, 128), (256, 256, 256), (512,))
-VGG19: Final[Stages] = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))
 TAPS: Final = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 
@@ -27,9 +22,8 @@ class VGGEncoder(nn.Module):
     def __init__(self, stages: Stages = VGG16) -> None:
         super().__init__()
         self.stages = stages
-        channels = [3, *(width for stage in stages for width in stage)]
         self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in pairwise(channels)
+            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in stage_widths(stages)
         )
 
     @classmethod
@@ -38,12 +32,9 @@ class VGGEncoder(nn.Module):
 
         Raises WeightsError when they fit neither VGG-16 nor VGG-19.
         """
-        for stages in (VGG16, VGG19):
-            encoder = cls(stages)
-            if conv_widths(encoder.convs) == weights.widths:
-                load_convs(encoder.convs, weights)
-                return encoder
-        raise WeightsError(f"{weights.path}: layers {weights.widths} are neither VGG-16 nor VGG-19 up to conv4_1")
+        encoder = cls(encoder_stages(weights))
+        load_convs(encoder.convs, weights)
+        return encoder
 
     def taps(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [0, 1] -> relu1_1 (N, 64, H, W) ... relu4_1 (N, 512, ceil(H/8), ceil(W/8)).
@@ -65,11 +56,6 @@ class VGGEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> relu4_1, (N, 512, ceil(H/8), ceil(W/8)), at least 0."""
         return self.taps(images)[-1]
-
-
-def conv_widths(convs: nn.ModuleList) -> tuple[tuple[int, int], ...]:
-    """(in, out) channels of each convolution of a list."""
-    return tuple((conv.weight.shape[1], conv.weight.shape[0]) for conv in convs)  # type: ignore[index, misc]
 
 
 def load_convs(convs: Sequence[nn.Module] | nn.ModuleList, weights: WeightsFile) -> None:

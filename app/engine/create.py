@@ -1,0 +1,109 @@
+"""Which engine runs here."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from app.engine.base import Engine
+from app.network.weights import DECODER, ENCODER
+
+logger = logging.getLogger("impasto.engine")
+
+EngineName = Literal["auto", "ncnn", "torch"]
+
+# The NVIDIA driver's own traces, bare metal and WSL: their absence tells cheaply that importing torch is not worth it.
+NVIDIA_DRIVER: Final = (Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
+class EngineUnavailable(Exception):
+    """The engine asked for cannot run here; the message says what to do."""
+
+
+def create_engine(
+    name: EngineName = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    encoder: Path = ENCODER,
+    decoder: Path = DECODER,
+) -> Engine:
+    """The engine called `name` on `device`: "auto", "cpu", "cuda" or "cuda:N".
+
+    "auto" takes torch where there is a CUDA device for it, else ncnn, else torch on the CPU. `threads` are the CPU
+    threads it may use; None or 0 for every core this process may run on.
+
+    Raises EngineUnavailable when this machine cannot run what was asked for, WeightsError for a wrong weights file.
+    """
+    threads = threads or available_cores()
+    if device.startswith("cuda"):
+        if name == "ncnn":
+            raise EngineUnavailable(f"ncnn runs on the CPU, not on {device}; set the engine to 'torch' or 'auto'")
+        _require_cuda(device)
+    elif device == "auto" and name != "ncnn" and _has_nvidia_driver() and _cuda_devices():
+        device = "cuda"
+    else:
+        device = "cpu"
+    if device == "cpu" and (name == "ncnn" or (name == "auto" and _has_ncnn())):
+        return _ncnn_engine(threads, encoder, decoder)
+    return _torch_engine(device, threads, encoder, decoder)
+
+
+def available_cores() -> int:
+    """CPU cores this process may keep busy: its affinity, and its container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cores
+
+
+def _has_ncnn() -> bool:
+    try:
+        import ncnn  # noqa: F401
+    except ImportError as error:
+        logger.warning("ncnn cannot be imported (%s): torch runs the network, at about a third of the speed", error)
+        return False
+    return True
+
+
+def _ncnn_engine(threads: int, encoder: Path, decoder: Path) -> Engine:
+    try:
+        import ncnn  # noqa: F401
+    except ImportError as error:
+        raise EngineUnavailable(f"ncnn cannot be imported ({error}); install it: pip install ncnn") from None
+    from app.engine.ncnn import NcnnEngine
+
+    return NcnnEngine(threads, encoder, decoder)
+
+
+def _torch_engine(device: str, threads: int, encoder: Path, decoder: Path) -> Engine:
+    try:
+        import torch
+    except ImportError as error:
+        raise EngineUnavailable(f"torch cannot be imported ({error}); install it: pip install torch") from None
+    from app.engine.torch import TorchEngine
+
+    if device == "cpu":
+        torch.set_num_threads(threads)
+    return TorchEngine(device, encoder, decoder)
+
+
+def _require_cuda(device: str) -> None:
+    count = _cuda_devices()
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        found = f"{count} CUDA device{'s' if count != 1 else ''}" if count else "no CUDA device"
+        raise EngineUnavailable(f"{device} is not there: torch finds {found}; set the device to 'auto' or 'cpu'")
+
+
+def _has_nvidia_driver() -> bool:
+    return os.name == "nt" or any(path.exists() for path in NVIDIA_DRIVER)
+
+
+def _cuda_devices() -> int:
+    try:
+        import torch
+    except ImportError:
+        return 0
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
