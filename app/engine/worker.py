@@ -79,11 +79,12 @@ class Worker(threading.Thread):
                 while self._serve(engine):
                     pass
             except BaseException as error:
-                self._die(error)
+                self._lose()
                 if not self.ready.is_set():
                     self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
                     self.ready.set()
                     return
+                logger.error("the worker died, and starts again in %g s", pause, exc_info=error)
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_RESTART_PAUSE)
 
@@ -139,8 +140,8 @@ class Worker(threading.Thread):
             item.resolve(Done(pixels, waited, now - self._batch_since, len(batch)))
         return True
 
-    def _die(self, error: BaseException) -> None:
-        logger.error("the worker died: %r", error, exc_info=error if self.ready.is_set() else None)
+    def _lose(self) -> None:
+        """Give back what was held when the thread's work broke off."""
         self.alive = False
         lost, self._batch = self._batch, []
         for item in lost:
