@@ -28,6 +28,7 @@ Image.MAX_IMAGE_PIXELS = None
 # no less than REDUCE_GAP times: the resampling filter then hides what they did.
 DRAFT_GAP: Final = 2
 REDUCE_GAP: Final = 3.0
+Box = tuple[float, float, float, float]
 UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -113,14 +114,17 @@ class Picture:
         """Colour (H, W, 3) and alpha (H, W) or None, at that long side."""
         size = fitted(*self._size, long_side)
         with self._guarded():
-            colour, alpha = self._layers(size)
+            colour, alpha, box = self._layers(size)
             profile = self._profile or self._image.info.get("icc_profile")
             if colour.mode == "LAB":
                 colour = to_srgb(colour, profile)
             if alpha is not None:
-                both = resized(Image.merge(colour.mode + "A", (*colour.split(), alpha)), size)
+                # Pillow resizes the two premultiplied, so that what is invisible bleeds into nothing.
+                both = resized(Image.merge(colour.mode + "A", (*colour.split(), alpha)), size, box)
                 colour, alpha = both.convert(colour.mode), both.getchannel("A")
-            colour = to_srgb(resized(colour, size), profile)
+            else:
+                colour = resized(colour, size, box)
+            colour = to_srgb(colour, profile)
             rgb = np.array(self._upright(colour))
             if alpha is None:
                 return rgb, None
@@ -131,16 +135,18 @@ class Picture:
     def mask(self, width: int, height: int) -> NDArray[np.uint8]:
         size = (height, width) if self._orientation >= 5 else (width, height)
         with self._guarded():
-            colour, alpha = self._layers(size)
+            colour, alpha, box = self._layers(size)
             grey = colour if colour.mode == "L" else to_srgb(colour, None).convert("L")
             if alpha is not None:
                 grey = ImageChops.multiply(grey, alpha)
             # Values between black and white blend two styles: a filter that overshoots would draw a line at each edge.
-            return np.array(self._upright(resized(grey, size, Image.Resampling.BILINEAR)))
+            return np.array(self._upright(resized(grey, size, box, Image.Resampling.BILINEAR)))
 
-    def _layers(self, size: tuple[int, int]) -> tuple[Image.Image, Image.Image | None]:
-        self._image.draft(None, (DRAFT_GAP * size[0], DRAFT_GAP * size[1]))
-        return layers.load(self._image)
+    def _layers(self, size: tuple[int, int]) -> tuple[Image.Image, Image.Image | None, Box]:
+        """Colour, alpha, and the part of both that is the picture: a draft's last column may be half a column."""
+        draft = self._image.draft(None, (DRAFT_GAP * size[0], DRAFT_GAP * size[1]))
+        colour, alpha = layers.load(self._image)
+        return colour, alpha, draft[1] if draft else (0, 0, *colour.size)
 
     def _upright(self, image: Image.Image) -> Image.Image:
         turn = UPRIGHT.get(self._orientation)
@@ -166,6 +172,6 @@ def refuse_above(max_pixels: int, width: int, height: int) -> None:
 
 
 def resized(
-    image: Image.Image, size: tuple[int, int], filter_: Image.Resampling = Image.Resampling.LANCZOS
+    image: Image.Image, size: tuple[int, int], box: Box, resampling: Image.Resampling = Image.Resampling.LANCZOS
 ) -> Image.Image:
-    return image if image.size == size else image.resize(size, filter_, reducing_gap=REDUCE_GAP)
+    return image.resize(size, resampling, box, reducing_gap=REDUCE_GAP)

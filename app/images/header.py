@@ -12,8 +12,8 @@ from app.images.errors import UnreadableImage
 
 # A GIF's comments and application data come in blocks of at most 255 bytes; real ones have a few before the picture.
 MAX_GIF_BLOCKS: Final = 100_000
-# Pillow decodes run-length-compressed BMP in Python, a pixel at a time.
-MAX_RLE_PIXELS: Final = 4_000_000
+# Pillow decodes run-length-compressed BMP in Python, a run at a time or a pixel at a time.
+MAX_RLE: Final = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def bmp(data: bytes) -> Header:
     else:
         width, height, _, compression = unpack_from("<iiII", data, 18)
     width, height = abs(width), abs(height)
-    if compression in (1, 2) and width * height > MAX_RLE_PIXELS:
+    if compression in (1, 2) and max(width * height, len(data)) > MAX_RLE:
         raise UnreadableImage("Run-length-compressed BMP pictures of this size are not read: save it as PNG.")
     return Header("bmp", (width, height), data)
 

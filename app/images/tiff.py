@@ -8,7 +8,7 @@ from app.images.header import Header
 
 MAX_ENTRIES: Final = 1024
 # One strip a row is the most a writer has reason for. Pillow keeps an object for each.
-MAX_STRIPS: Final = 200_000
+MAX_STRIPS: Final = 100_000
 MAX_TILE_PIXELS: Final = 1 << 24
 # What any TIFF reader knows, Zstandard, and nothing whose decoder takes memory by the gigabyte: none, CCITT, LZW, JPEG,
 # deflate (two numbers), PackBits.
