@@ -52,9 +52,8 @@ def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_s
     faults = Faults()
     _check_names(form, faults)
     files = {name: form.files.get(name, []) for name in FILE_FIELDS}
-    if len(files["content"]) != 1:
-        found = f"found {len(files['content'])}"
-        faults.add("content", f"one photo is needed, as a file; {found}" + _forgot_at(form, "content"), 1)
+    if len(files["content"]) != 1 and not any(form.texts.get("content", [])):
+        faults.add("content", f"one photo is needed, as a file; found {len(files['content'])}", 1)
     styles = _styles(form, files["style"], library, faults)
     options = _options(form, faults, {"size": max_size, "style_size": max_style_size})
     weights = _list(form, "weight")
@@ -77,18 +76,14 @@ def _check_names(form: Form, faults: Faults) -> None:
         elif name in form.files and name not in FILE_FIELDS:
             faults.add(name, "expected text, found a file")
         elif name in form.texts and name in FILE_FIELDS and any(form.texts[name]):
-            faults.add(name, "expected a file, found text" + _forgot_at(form, name))
-
-
-def _forgot_at(form: Form, name: str) -> str:
-    return f" (with curl: -F {name}=@FILE, with the @)" if any(form.texts.get(name, [])) else ""
+            faults.add(name, f"expected a file, found text (with curl: -F {name}=@FILE, with the @)")
 
 
 def _styles(form: Form, files: Sequence[File], library: StyleLibrary, faults: Faults) -> tuple[StyleSource, ...]:
     names = _list(form, "style_id")
     count = len(files) + len(names)
-    if count == 0:
-        faults.add("style", "one to eight pictures are needed, or a style_id" + _forgot_at(form, "style"), MAX_STYLES)
+    if count == 0 and not any(form.texts.get("style", [])):
+        faults.add("style", "one to eight pictures are needed, or a style_id", MAX_STYLES)
     elif count > MAX_STYLES:
         faults.add("style", f"at most {MAX_STYLES} styles and style_ids together; found {count}", MAX_STYLES)
     for name in names:

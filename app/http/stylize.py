@@ -57,12 +57,11 @@ async def stylize(request: Request) -> Response:
 async def _stylize(request: Request, service: Service) -> Response:
     since = time.monotonic()
     timeout = _timeout(request, service.settings.request_timeout)
-    deadline = since + timeout
-    service.check_open(deadline)
+    service.check_open(since + timeout)
     with service.serving():
-        form = await _upload(request, service, timeout)
+        form = await _upload(request, service, since, timeout)
         try:
-            return await _unless_disconnected(request, _answer(request, service, form, since, deadline))
+            return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
         finally:
             form.close()
 
@@ -82,11 +81,10 @@ def _timeout(request: Request, longest: float) -> float:
     return min(seconds, longest)
 
 
-async def _upload(request: Request, service: Service, timeout: float) -> Form:
+async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
     settings = service.settings
-    seconds = min(settings.upload_timeout, timeout)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
             return await read_form(
                 request.headers.get("content-type"),
                 request.headers.get("content-length"),
@@ -95,8 +93,10 @@ async def _upload(request: Request, service: Service, timeout: float) -> Form:
                 max_request_bytes=settings.max_request_bytes,
             )
     except TimeoutError:
-        detail = f"the upload was not complete after {seconds:g} seconds"
-        raise Problem(UPLOAD_TIMEOUT, detail, limit=seconds) from None
+        if timeout <= settings.upload_timeout:
+            raise _deadline_passed(timeout) from None
+        detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
+        raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -118,7 +118,7 @@ async def _disconnect(request: Request) -> None:
         pass
 
 
-async def _answer(request: Request, service: Service, form: Form, since: float, deadline: float) -> Response:
+async def _answer(request: Request, service: Service, form: Form, since: float, timeout: float) -> Response:
     uploaded = time.monotonic()
     asked, prepared = await service.in_thread(_prepare, form, service)
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
@@ -126,12 +126,11 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
     decoded = time.monotonic()
     try:
-        done = await service.queue.run(prepared.work, deadline)
+        done = await service.queue.run(prepared.work, since + timeout)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
-        detail = f"the result was not ready within {deadline - since:g} seconds"
-        raise Problem(DEADLINE_PASSED, detail, limit=deadline - since) from None
+        raise _deadline_passed(timeout) from None
     except QueueError as error:
         raise Problem(INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()
@@ -151,6 +150,10 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     if names:
         headers["X-Style-Id"] = ", ".join(names)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+def _deadline_passed(timeout: float) -> Problem:
+    return Problem(DEADLINE_PASSED, f"the result was not ready within {timeout:g} seconds", limit=timeout)
 
 
 def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
