@@ -1,0 +1,74 @@
+"""The real server as a subprocess, as an operator would start it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+START_SECONDS = 60
+SERVE = (sys.executable, "-m", "app", "serve")
+
+
+class Server:
+    """Starts in `with`, waits until it is ready, ends with it. `settings` are IMPASTO_* without the prefix."""
+
+    def __init__(self, settings: Mapping[str, object] | None = None, command: Sequence[str] = SERVE) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+        self._environment = {**os.environ, "IMPASTO_PORT": str(self.port), **environment}
+        self._command = command
+        self._log = tempfile.TemporaryFile("w+")
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(self._command, env=self._environment, stdout=self._log, stderr=self._log)
+        self.client = httpx.Client(base_url=self.url, timeout=120)
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            assert self.process.poll() is None, f"stopped with {self.process.returncode}:\n{self.log()}"
+            try:
+                if self.client.get("/readyz").is_success:
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log()}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.terminate()
+        self._log.close()
+
+    def terminate(self) -> int:
+        """SIGTERM, and the status it exits with."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+    def log(self) -> str:
+        """What it has written so far."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def resident_bytes(self) -> int:
+        """Physical memory the process holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    def metric(self, name: str) -> float:
+        """The value of one sample of /metrics, its labels included in `name`; 0 where it is not there yet."""
+        for line in self.client.get("/metrics").text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[-1])
+        return 0.0
