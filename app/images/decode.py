@@ -119,9 +119,7 @@ class Picture:
             if colour.mode == "LAB":
                 colour = to_srgb(colour, profile)
             if alpha is not None:
-                # Pillow resizes the two premultiplied, so that what is invisible bleeds into nothing.
-                both = resized(Image.merge(colour.mode + "A", (*colour.split(), alpha)), size, box)
-                colour, alpha = both.convert(colour.mode), both.getchannel("A")
+                colour, alpha = resized_together(colour, alpha, size)
             else:
                 colour = resized(colour, size, box)
             colour = to_srgb(colour, profile)
@@ -175,3 +173,24 @@ def resized(
     image: Image.Image, size: tuple[int, int], box: Box, resampling: Image.Resampling = Image.Resampling.LANCZOS
 ) -> Image.Image:
     return image.resize(size, resampling, box, reducing_gap=REDUCE_GAP)
+
+
+def resized_together(colour: Image.Image, alpha: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    """Colour is resized multiplied by alpha and then divided, so that what is invisible bleeds into nothing.
+
+    In floats: clipped in between, the filter's overshoot would draw bright fringes.
+    """
+    if colour.size == size:
+        return colour, alpha
+    box = (0, 0, *colour.size)
+    opacity = np.asarray(alpha, np.float32)
+    resized_opacity = np.asarray(resized(Image.fromarray(opacity), size, box))
+    channels = []
+    for channel in colour.split():
+        levels = np.asarray(resized(Image.fromarray(np.asarray(channel) * opacity), size, box))
+        channels.append(eight_bits(levels / np.maximum(resized_opacity, 0.5)))
+    return Image.merge(colour.mode, channels), eight_bits(resized_opacity)
+
+
+def eight_bits(levels: NDArray[np.float32]) -> Image.Image:
+    return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
