@@ -71,6 +71,7 @@ def _serve(**given: str | None) -> None:
     except ValidationError as invalid:
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()]
         raise click.UsageError("; ".join(faults)) from None
+    from app.http.protocol import ProblemProtocol
     from app.main import create_app
 
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -79,6 +80,7 @@ def _serve(**given: str | None) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=ProblemProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

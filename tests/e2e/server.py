@@ -29,7 +29,7 @@ class Server:
         environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         self._environment = {**os.environ, "IMPASTO_PORT": str(self.port), **environment}
         self._command = command
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self._command, env=self._environment, stdout=self._log, stderr=self._log)

@@ -87,10 +87,12 @@ def test_a_blend_follows_its_weights_and_mixes_uploads_with_ids(client: httpx.Cl
     assert not np.array_equal(blend, result(client, *both))
 
 
-def test_strength_leads_from_the_photo_to_the_style(client: httpx.Client) -> None:
-    content = photo("astronaut", 160).astype(int)
-    distances = [np.abs(result(client, strength=s) - content).mean() for s in (0, 0.5, 1)]
-    assert distances == sorted(distances)
+def test_strength_leads_from_the_reconstructed_photo_to_the_full_style(client: httpx.Client) -> None:
+    full = result(client)
+    left = [np.abs(full - result(client, strength=strength)).mean() for strength in (0, 0.3, 0.7, 1)]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > 10
+    assert left[-1] == 0
 
 
 def test_a_smaller_style_size_gives_another_picture(client: httpx.Client) -> None:
@@ -104,8 +106,9 @@ def test_masks_keep_each_style_to_its_side(client: httpx.Client) -> None:
     files += [("mask", png(left)), ("mask", png(255 - left))]
     mixed = result(client, *files)
     # 30 pixels, the decoder's reach, either side of the border see both styles.
-    assert np.array_equal(mixed[:, :48], result(client)[:, :48])
-    assert np.array_equal(mixed[:, 112:], result(client, ("content", CONTENT), ("style", OTHER))[:, 112:])
+    right = result(client, ("content", CONTENT), ("style", OTHER))
+    assert np.abs(mixed[:, :48] - result(client)[:, :48]).max() <= 1
+    assert np.abs(mixed[:, 112:] - right[:, 112:]).max() <= 1
 
 
 def test_what_no_mask_covers_stays_the_photo_as_the_decoder_reconstructs_it(client: httpx.Client) -> None:
