@@ -1,0 +1,142 @@
+"""Whatever the bytes, the answer is a picture or an ImageError that a user can act on."""
+
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from app.images.decode import decode, decode_mask, decode_style
+from app.images.errors import ImageError, UnreadableImage
+from tests.images.files import photo, saved, small
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it warns and then raises
+
+LIMIT = 1_000_000
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+ALPHA = np.dstack((small(), np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))))
+FILES = {
+    "jpeg": saved(small(), "jpeg", exif=EXIF),
+    "progressive jpeg": saved(small(), "jpeg", progressive=True),
+    "cmyk jpeg": saved(Image.fromarray(small()).convert("CMYK"), "jpeg"),
+    "png": saved(ALPHA, "png", exif=EXIF),
+    "palette png": saved(Image.fromarray(small()).quantize(), "png", transparency=3),
+    "webp": saved(ALPHA, "webp", exif=EXIF),
+    "lossless webp": saved(small(), "webp", lossless=True),
+    "avif": saved(ALPHA, "avif", exif=EXIF),
+    "tiff": saved(small(), "tiff", exif=EXIF),
+    "lzw tiff": saved(ALPHA, "tiff", compression="tiff_lzw"),
+    "deflate tiff": saved(small(), "tiff", compression="tiff_adobe_deflate"),
+    "jpeg tiff": saved(small(), "tiff", compression="jpeg"),
+    "fax tiff": saved(Image.fromarray(small()).convert("1"), "tiff", compression="group4"),
+    "bmp": saved(small(), "bmp"),
+    "gif": saved(small(), "gif"),
+}
+kinds = st.sampled_from(sorted(FILES))
+
+
+def survives(file: bytes) -> None:
+    for read in (
+        lambda: decode(BytesIO(file), max_pixels=LIMIT),
+        lambda: decode_style(BytesIO(file), max_pixels=LIMIT, size=20),
+        lambda: decode_mask(BytesIO(file), max_pixels=LIMIT, width=9, height=7),
+    ):
+        complaint = "."
+        try:
+            read()
+        except ImageError as error:
+            complaint = str(error)
+        assert complaint.endswith(".")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400))
+def test_random_bytes_get_an_image_error(file):
+    with pytest.raises(ImageError):
+        decode(BytesIO(file), max_pixels=LIMIT)
+
+
+@settings(max_examples=150, deadline=None)
+@given(kinds, st.integers(1, 40), st.binary(max_size=300))
+def test_the_beginning_of_a_format_and_then_noise_get_an_image_error(kind, length, noise):
+    survives(FILES[kind][:length] + noise)
+
+
+@settings(max_examples=300, deadline=None)
+@given(kinds, st.data())
+def test_a_changed_file_gets_a_picture_or_an_image_error(kind, data):
+    file = bytearray(FILES[kind])
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, min(len(file), data.draw(st.sampled_from([60, 700, 10**6])))))
+        patch = data.draw(st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from([b"\xff" * 4, b"\0" * 4])))
+        file[at : at + data.draw(st.sampled_from([0, len(patch), 9]))] = patch
+    survives(with_right_checksums(file) if kind.endswith("png") else bytes(file))
+
+
+def with_right_checksums(file: bytearray) -> bytes:
+    """A PNG whose damage is not given away by its checksums."""
+    at = 8
+    while at + 12 <= len(file):
+        end = at + 12 + int.from_bytes(file[at : at + 4])
+        if end > len(file):
+            break
+        file[end - 4 : end] = zlib.crc32(file[at + 4 : end - 4]).to_bytes(4)
+        at = end
+    return bytes(file)
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_a_truncated_file_is_refused_wherever_it_stops(kind):
+    file = FILES[kind]
+    spare = {"gif": 2, "fax tiff": 4}.get(kind, 0)  # their last bytes only say that no further picture follows
+    for length in {*range(1, 100, 7), *range(100, len(file), max(1, len(file) // 40)), len(file) - spare - 1}:
+        with pytest.raises(UnreadableImage):
+            decode(BytesIO(file[:length]), max_pixels=LIMIT)
+
+
+def test_a_large_truncated_photo_is_refused():
+    for format in ("jpeg", "png", "webp", "avif", "tiff", "bmp", "gif"):
+        file = saved(photo("coffee"), format)
+        for part in (0.3, 0.7, 0.99):
+            with pytest.raises(UnreadableImage):
+                decode(BytesIO(file[: int(len(file) * part)]), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"IDAT", b"IEND", b"eXIf"])
+def test_a_png_with_a_wrong_checksum_is_refused(kind):
+    file = bytearray(FILES["png"])
+    at = file.index(kind)
+    end = at + 4 + int.from_bytes(file[at - 4 : at])
+    file[end] ^= 1
+    with pytest.raises(UnreadableImage, match="checksum"):
+        decode(BytesIO(bytes(file)), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (b"", "The file is empty: send a JPEG, PNG"),
+        (b"hello, this is text\n" * 50, "no picture of a supported format"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+        (b'\n<?xml version="1.0"?><svg/>', "an SVG drawing"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"PK\x03\x04" + bytes(100), "a zip archive"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo"),
+        (b"\0\0\0\x14ftypisom\0\0\0\0mp42", "a video"),
+        (b"P6 2 2 255\n" + bytes(12), "no picture of a supported format"),
+        (bytes(1000), "no picture of a supported format"),
+    ],
+)
+def test_what_is_no_picture_is_called_by_its_name(file, message):
+    with pytest.raises(UnreadableImage, match=message):
+        decode(BytesIO(file), max_pixels=LIMIT)
+
+
+def test_a_format_that_is_not_supported_is_refused_though_pillow_reads_it():
+    for format in ("ppm", "tga", "ico", "jpeg2000", "pcx", "eps"):
+        with pytest.raises(UnreadableImage):
+            decode(BytesIO(saved(small(), format)), max_pixels=LIMIT)
