@@ -1,7 +1,8 @@
 """The network in ncnn: what runs it fastest on CPUs, by Winograd convolutions, and without torch.
 
-Both networks are built in memory from the files every engine reads. Their first and last convolutions take the scale
-of uint8 in, so that pixels go in as they are and come out ready to be cut to integers.
+Both networks are built in memory from the files every engine reads, a stage for each scale of the picture, so that a
+slab of one scale stays near the core that works on it. The first and the last convolution take the scale of uint8 in:
+pixels go in as they are and come out ready to be cut to integers.
 """
 
 import ctypes
@@ -12,11 +13,14 @@ from typing import Any, Final
 import ncnn
 import numpy as np
 
-from app.engine.base import Job, Picture, pad
-from app.network.blend import EPSILON, ChannelStatistics, FloatArray, affine
+from app.engine.base import Job, Picture, padded_shape
+from app.engine.stages import Rows
+from app.engine.tiles import Limits, TiledNetwork
+from app.network.blend import ChannelStatistics
 from app.network.layout import decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_weights
 
+SLAB_ROWS: Final = 128
 RELU: Final = "9=1"
 CLIP_TO_BYTE: Final = "9=3 -23310=2,0.0,255.0"
 
@@ -27,60 +31,48 @@ class NcnnEngine:
     Raises WeightsError when a weights file is missing or wrong.
     """
 
-    def __init__(self, threads: int = 1, encoder: Path = ENCODER, decoder: Path = DECODER) -> None:
+    def __init__(
+        self, threads: int = 1, encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
+    ) -> None:
         self.threads = threads
-        self._pools = (ncnn.PoolAllocator(), ncnn.PoolAllocator())
-        self._encoder = _load(_encoder(read_weights(encoder)), threads, self._pools)
-        self._decoder = _load(_decoder(read_weights(decoder)), threads, self._pools)
-        self._last_shape: tuple[int, ...] = ()
+        self._memory = _Memory()
+        self._network = TiledNetwork(
+            [stage.load(threads, self._memory) for stage in _encoder(read_weights(encoder))],
+            [stage.load(threads, self._memory) for stage in _decoder(read_weights(decoder))],
+            limits or Limits(),
+        )
 
     @property
     def name(self) -> str:
         return f"ncnn on the CPU, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def encode_style(self, picture: Picture) -> ChannelStatistics:
-        return _statistics(self._encode(pad(picture)))
+        self._memory.prepare(picture)
+        return self._network.encode_style(picture)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
-        return [self._stylize(job) for job in jobs]
+        results = []
+        for job in jobs:
+            self._memory.prepare(job.content)
+            results.append(self._network.stylize(job))
+        return results
 
-    def _stylize(self, job: Job) -> Picture:
-        features = self._encode(pad(job.content))
-        content = _statistics(features)
-        scale, bias = affine(
-            content.mean,
-            content.std,
-            np.stack([style.mean for style in job.styles]),
-            np.stack([style.std for style in job.styles]),
-            job.share,
-        )
-        positions = features.shape[1:] if scale.shape[1] > 1 else (1, 1)
-        features *= scale.reshape(-1, *positions)
-        features += bias.reshape(-1, *positions)
-        height, width = job.content.shape[:2]
-        return np.ascontiguousarray(self._decode(features)[:height, :width])
 
-    def _encode(self, picture: Picture) -> FloatArray:
-        """uint8 (H, W, 3) of padded shape -> relu4_1, (512, H / 8, W / 8), valid until the next call."""
+class _Memory:
+    """Memory that outlives a run: to ask the system for it anew, page by page, takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self.blobs = ncnn.PoolAllocator()
+        self.workspace = ncnn.PoolAllocator()
+        self._shape = (0, 0)
+
+    def prepare(self, picture: Picture) -> None:
+        """Let go of what pictures of another shape needed."""
         height, width = picture.shape[:2]
-        if picture.shape != self._last_shape:
-            for pool in self._pools:
-                pool.clear()
-            self._last_shape = picture.shape
-        pixels = np.ascontiguousarray(picture)
-        return _run(self._encoder, ncnn.Mat.from_pixels(pixels, ncnn.Mat.PixelType.PIXEL_RGB, width, height))
-
-    def _decode(self, features: FloatArray) -> Picture:
-        """(512, h, w) -> uint8 (8h, 8w, 3)."""
-        features = np.ascontiguousarray(features)
-        return _run(self._decoder, ncnn.Mat(features)).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _statistics(features: FloatArray) -> ChannelStatistics:
-    positions = features.reshape(features.shape[0], -1)
-    mean = positions.mean(axis=1, dtype=np.float64)
-    variance = positions.var(axis=1, dtype=np.float64)
-    return ChannelStatistics(mean.astype(np.float32), np.sqrt(variance + EPSILON).astype(np.float32))
+        if padded_shape(height, width) != self._shape:
+            self.blobs.clear()
+            self.workspace.clear()
+            self._shape = padded_shape(height, width)
 
 
 class _Graph:
@@ -89,68 +81,102 @@ class _Graph:
     def __init__(self) -> None:
         self.layers: list[str] = []
         self.convolutions: list[Convolution] = []
+        self.up = self.down = 1
 
-    def add(self, kind: str, parameters: str) -> None:
+    def pool(self) -> None:
+        self.down = 2
+        self._add("Pooling", "0=0 1=2 2=2")
+
+    def upsample(self) -> None:
+        self.up = 2
+        self._add("Interp", "0=1 1=2.0 2=2.0")
+
+    def convolve(self, convolution: Convolution, activation: str = RELU) -> None:
+        self._add("Padding", "0=1 1=1 2=1 3=1 4=2")
+        outputs = convolution.weight.shape[0]
+        self._add("Convolution", f"0={outputs} 1=3 5=1 6={convolution.weight.size} {activation}")
+        self.convolutions.append(convolution)
+
+    def load(self, threads: int, memory: _Memory) -> "_Stage":
+        net = ncnn.Net()
+        net.opt.num_threads = threads
+        net.opt.use_vulkan_compute = False
+        # Half precision would cost more than 1/255 of accuracy.
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+        net.opt.use_bf16_storage = False
+        # Winograd tiles of 4x4 are as fast here as those of 6x6, and their weights take half the memory.
+        net.opt.use_winograd63_convolution = False
+        net.opt.blob_allocator = memory.blobs
+        net.opt.workspace_allocator = memory.workspace
+        lines = ["7767517", f"{len(self.layers) + 1} {len(self.layers) + 1}", "Input input 0 1 0", *self.layers]
+        flag = bytes(4)  # float32 weights follow
+        weights = b"".join(flag + c.weight.tobytes() + c.bias.tobytes() for c in self.convolutions)
+        if net.load_param_mem("\n".join(lines) + "\n") != 0 or net.load_model(_Bytes(weights)) != 0:
+            raise WeightsError("ncnn does not take this network; set the engine to 'torch'")
+        return _Stage(net, memory, self)
+
+    def _add(self, kind: str, parameters: str) -> None:
         n = len(self.layers)
         self.layers.append(f"{kind} {kind}{n} 1 1 {n} {n + 1} {parameters}")
 
-    def convolve(self, convolution: Convolution, activation: str) -> None:
-        self.add("Padding", "0=1 1=1 2=1 3=1 4=2")
-        outputs = convolution.weight.shape[0]
-        self.add("Convolution", f"0={outputs} 1=3 5=1 6={convolution.weight.size} {activation}")
-        self.convolutions.append(convolution)
 
-    @property
-    def text(self) -> str:
-        lines = ["7767517", f"{len(self.layers) + 1} {len(self.layers) + 1}", "Input input 0 1 0", *self.layers]
-        return "\n".join(lines) + "\n"
+class _Stage:
+    """A loaded graph; meets `app.engine.stages.Stage`."""
 
-    @property
-    def weights(self) -> bytes:
-        flag = bytes(4)  # the weights that follow are float32
-        return b"".join(flag + c.weight.tobytes() + c.bias.tobytes() for c in self.convolutions)
+    def __init__(self, net: Any, memory: _Memory, graph: _Graph) -> None:
+        self.up, self.down = graph.up, graph.down
+        self.halo = -(-len(graph.convolutions) // (self.up * self.down)) * self.down
+        self.rows = SLAB_ROWS // self.up
+        self._net = net
+        self._memory = memory  # its blobs live there
+        self._output = net.output_names()[0]
+        self._to_pixels = graph.convolutions[-1].weight.shape[0] == 3
+
+    def __call__(self, rows: Rows) -> Rows:
+        if rows.dtype == np.uint8:
+            pixels = np.ascontiguousarray(rows.transpose(1, 2, 0))
+            height, width = pixels.shape[:2]
+            blob = ncnn.Mat.from_pixels(pixels, ncnn.Mat.PixelType.PIXEL_RGB, width, height)
+        else:
+            rows = np.ascontiguousarray(rows)  # stays referenced until the result is out: the blob does not own it
+            blob = ncnn.Mat(rows)
+        with self._net.create_extractor() as extractor:
+            extractor.input(0, blob)
+            code, output = extractor.extract(self._output)
+        if code != 0:
+            raise MemoryError("out of memory in ncnn")
+        result: Rows = output.numpy()
+        return result.astype(np.uint8) if self._to_pixels else result
 
 
-def _encoder(weights: WeightsFile) -> _Graph:
-    graph = _Graph()
+def _encoder(weights: WeightsFile) -> list[_Graph]:
+    graphs = []
+    stages = encoder_stages(weights)
     convolutions = iter(weights.convolutions)
-    for index, stage in enumerate(encoder_stages(weights)):
-        if index:
-            graph.add("Pooling", "0=0 1=2 2=2")
+    for index, stage in enumerate(stages):
+        graph = _Graph()
         for _ in stage:
-            convolution = next(convolutions)
-            if not graph.convolutions:
-                convolution = Convolution(convolution.weight / np.float32(255), convolution.bias)
-            graph.convolve(convolution, RELU)
-    return graph
+            graph.convolve(next(convolutions))
+        if index < len(stages) - 1:
+            graph.pool()
+        graphs.append(graph)
+    first = graphs[0].convolutions[0]
+    graphs[0].convolutions[0] = Convolution(first.weight / np.float32(255), first.bias)
+    return graphs
 
 
-def _decoder(weights: WeightsFile) -> _Graph:
-    graph = _Graph()
+def _decoder(weights: WeightsFile) -> list[_Graph]:
     upsample_after = decoder_upsampling(weights)
+    graphs = [_Graph()]
     for index, convolution in enumerate(weights.convolutions[:-1]):
-        graph.convolve(convolution, RELU)
+        graphs[-1].convolve(convolution)
         if index in upsample_after:
-            graph.add("Interp", "0=1 1=2.0 2=2.0")
+            graphs.append(_Graph())
+            graphs[-1].upsample()
     last = weights.convolutions[-1]
     half = np.float32(0.5)  # so that cutting off the fraction rounds
-    graph.convolve(Convolution(last.weight * np.float32(255), last.bias * np.float32(255) + half), CLIP_TO_BYTE)
-    return graph
-
-
-def _load(graph: _Graph, threads: int, pools: tuple[Any, Any]) -> Any:
-    net = ncnn.Net()
-    net.opt.num_threads = threads
-    net.opt.use_vulkan_compute = False
-    # Half precision costs more than 1/255 of accuracy, and x86 has no arithmetic in it that would be faster.
-    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    net.opt.use_bf16_packed = net.opt.use_bf16_storage = False
-    # Tiles of 4x4: as fast as those of 6x6 here, more exact, and weights of half the size.
-    net.opt.use_winograd63_convolution = False
-    net.opt.blob_allocator, net.opt.workspace_allocator = pools
-    if net.load_param_mem(graph.text) != 0 or net.load_model(_Bytes(graph.weights)) != 0:
-        raise WeightsError("ncnn does not take this network; use the engine 'torch'")
-    return net
+    graphs[-1].convolve(Convolution(last.weight * np.float32(255), last.bias * np.float32(255) + half), CLIP_TO_BYTE)
+    return graphs
 
 
 class _Bytes(ncnn.DataReader):  # type: ignore[misc]
@@ -171,13 +197,3 @@ class _Bytes(ncnn.DataReader):  # type: ignore[misc]
 _address = ctypes.pythonapi.PyCapsule_GetPointer
 _address.restype = ctypes.c_void_p
 _address.argtypes = [ctypes.py_object, ctypes.c_char_p]
-
-
-def _run(net: Any, mat: Any) -> FloatArray:
-    with net.create_extractor() as extractor:
-        extractor.input(0, mat)
-        code, output = extractor.extract(net.output_names()[0])
-    if code != 0:
-        raise MemoryError("ncnn could not run the network: out of memory")
-    result: FloatArray = output.numpy()
-    return result

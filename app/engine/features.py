@@ -1,0 +1,77 @@
+"""Where relu4_1 of a whole picture waits between encoding and decoding: in memory, or on disk where it is large."""
+
+import tempfile
+from typing import Final, Protocol
+
+import numpy as np
+
+from app.network.blend import FloatArray
+from app.network.layout import FEATURES
+
+SPILL_TYPE: Final = np.dtype(np.float16)  # 11 bits of precision: far within 1/255 of the picture they become
+
+
+class FeatureStore(Protocol):
+    """relu4_1 of one picture, (512, h, w)."""
+
+    def put(self, row: int, column: int, features: FloatArray) -> None:
+        """Keep a part, (512, rows, columns), whose first position is (row, column)."""
+
+    def get(self, rows: slice, columns: slice) -> FloatArray:
+        """A part as it was put, (512, rows, columns), not to be changed."""
+
+    def close(self) -> None:
+        """Give the memory or the disk back."""
+
+
+class Memory:
+    """All of it in one float32 array."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._array: FloatArray = np.empty((FEATURES, height, width), np.float32)
+
+    def put(self, row: int, column: int, features: FloatArray) -> None:
+        self._array[:, row : row + features.shape[1], column : column + features.shape[2]] = features
+
+    def get(self, rows: slice, columns: slice) -> FloatArray:
+        return self._array[:, rows, columns]
+
+    def close(self) -> None:
+        del self._array
+
+
+class Spilled:
+    """float16 in a temporary file without a name, 16 bytes a pixel, where TMPDIR says.
+
+    Raises OSError when the disk is full.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def put(self, row: int, column: int, features: FloatArray) -> None:
+        halves = np.ascontiguousarray(features.astype(SPILL_TYPE).transpose(1, 2, 0))
+        for index, line in enumerate(halves):
+            self._seek(row + index, column)
+            self._file.write(line.data)
+
+    def get(self, rows: slice, columns: slice) -> FloatArray:
+        halves = np.empty((rows.stop - rows.start, columns.stop - columns.start, FEATURES), SPILL_TYPE)
+        for index, line in enumerate(halves):
+            self._seek(rows.start + index, columns.start)
+            self._file.readinto(line.data)
+        return halves.transpose(2, 0, 1).astype(np.float32, order="C")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _seek(self, row: int, column: int) -> None:
+        self._file.seek((row * self._width + column) * FEATURES * SPILL_TYPE.itemsize)
+
+
+def feature_store(height: int, width: int, memory: int) -> FeatureStore:
+    """In memory where (512, height, width) float32 takes at most `memory` bytes, else on disk."""
+    if FEATURES * height * width * 4 <= memory:
+        return Memory(height, width)
+    return Spilled(width)
