@@ -52,6 +52,7 @@ class Server(uvicorn.Server):
                 await self.service.drain()
         except TimeoutError:
             logger.warning("not everything was finished within %g seconds", grace)
+            await self.service.stop()
         self.should_exit = True
 
 

@@ -53,8 +53,8 @@ class BatchingQueue:
                 self.close()
                 raise worker.failure
 
-    def close(self) -> None:
-        """Fail what waits, let running batches end, stop the workers."""
+    def close(self, timeout: float | None = None) -> None:
+        """Fail what waits, let running batches end within `timeout` seconds, and stop the workers."""
         self._closing.set()
         with self._wake:
             dropped = list(self._waiting)
@@ -63,7 +63,7 @@ class BatchingQueue:
         for item in dropped:
             item.resolve(WorkerDied("the service is stopping"))
         for worker in self._workers:
-            worker.join()
+            worker.stop(timeout)
 
     @property
     def alive(self) -> bool:

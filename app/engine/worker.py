@@ -88,6 +88,12 @@ class Worker(threading.Thread):
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_RESTART_PAUSE)
 
+    def stop(self, timeout: float | None) -> None:
+        """Wait for the running batch once the queue is closing; after `timeout` seconds give its items up."""
+        if self.ident is not None:
+            self.join(timeout)
+        self._lose()
+
     def _load(self) -> Engine:
         engine = self._make()
         self.engine_name = engine.name

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from app.engine.base import Engine
 from app.engine.batching import BatchingQueue
@@ -15,6 +15,9 @@ from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.pipeline import Limits
 from app.settings import Settings
+
+# A batch that is running when the grace time is over may still end in this time.
+STOP_SECONDS: Final = 1.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,9 +46,10 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
 
     async def stop(self) -> None:
-        """Stop the worker and the picture threads."""
-        await asyncio.get_running_loop().run_in_executor(None, self.queue.close)
-        self._threads.shutdown(cancel_futures=True)
+        """Stop the worker and the picture threads; what is still running then is given up."""
+        self.draining = True
+        await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
+        self._threads.shutdown(wait=False)
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""

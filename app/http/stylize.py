@@ -18,6 +18,7 @@ from app.http.problems import (
     DEADLINE_PASSED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
+    SHUTTING_DOWN,
     TOO_MANY_PIXELS,
     UNREADABLE_IMAGE,
     UPLOAD_TIMEOUT,
@@ -132,7 +133,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     except DeadlinePassed:
         raise _deadline_passed(timeout) from None
     except QueueError as error:
-        raise Problem(INTERNAL_ERROR, str(error)) from None
+        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()
     format = choose_format(asked.options.format, request.headers.get("accept", ""), prepared.photo.format)
     body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)

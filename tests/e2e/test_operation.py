@@ -1,0 +1,224 @@
+"""What an operator relies on: refusals instead of late answers, faults that stay where they are, a clean stop."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from models import __file__ as models_file
+from tests.e2e import faulty
+from tests.e2e.server import SERVE, Server
+from tests.e2e.test_bad_input import problem
+from tests.pictures import jpeg, photo, png
+
+STYLE = jpeg(photo("coffee", 64))
+POOL = ThreadPoolExecutor(16)
+
+
+def square(side: int) -> bytes:
+    return png(photo("astronaut", side))
+
+
+def send(server: Server, content: bytes, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
+    with httpx.Client(base_url=server.url, timeout=120) as client:
+        return client.post("/stylize", files={"content": content, "style": STYLE}, data=fields, headers=headers)
+
+
+def later(server: Server, content: bytes, **more: object) -> "Future[httpx.Response]":
+    return POOL.submit(send, server, content, **more)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def batches(server: Server) -> float:
+    return server.metric("impasto_batch_size_count")
+
+
+@pytest.fixture
+def broken() -> Iterator[Server]:
+    """A server whose engine fails on some widths, started as `uvicorn tests.e2e.faulty:app`."""
+    with Server() as chosen:
+        port = chosen.port
+    command = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", "--port", str(port), "--log-level", "warning")
+    running = Server(command=command)
+    running.port, running.url = port, f"http://127.0.0.1:{port}"
+    with running:
+        yield running
+
+
+def occupy(server: Server) -> "Future[httpx.Response]":
+    """Keep the worker busy for a while."""
+    before = batches(server)
+    held = later(server, square(faulty.SLOW))
+    wait_until(lambda: batches(server) > before)
+    return held
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
+    with Server({"queue_seconds": 0.5}) as server:
+        answers = [future.result() for future in [later(server, square(256), size="512") for _ in range(8)]]
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {200, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                problem(answer, 503, "queue-full")
+                assert int(answer.headers["Retry-After"]) >= 1
+        assert server.metric('impasto_refusals_total{reason="queue-full"}') == statuses.count(503)
+        assert send(server, square(64)).status_code == 200
+
+
+def test_more_requests_than_may_be_held_are_refused() -> None:
+    with Server({"max_requests": 2}) as server:
+        answers = [future.result() for future in [later(server, square(256), size="512") for _ in range(6)]]
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert refused
+        assert {problem(answer, 503, "queue-full")["limit"] for answer in refused} == {2}
+
+
+def test_a_request_whose_time_is_over_gets_504_and_is_not_started(broken: Server) -> None:
+    held = occupy(broken)
+    before = batches(broken)
+    late = send(broken, square(64), {"X-Request-Timeout": "0.3"})
+    assert problem(late, 504, "deadline-passed")["limit"] == 0.3
+    assert held.result().status_code == 200
+    assert send(broken, square(48)).status_code == 200
+    assert batches(broken) == before + 1
+
+
+def test_a_client_that_hangs_up_gives_its_place_back_and_is_counted(broken: Server) -> None:
+    held = occupy(broken)
+    before = batches(broken)
+    request = httpx.Request("POST", broken.url, files={"content": square(64), "style": STYLE})
+    head = f"POST /stylize HTTP/1.1\r\nHost: a\r\nContent-Type: {request.headers['Content-Type']}\r\n"
+    with socket.create_connection(("127.0.0.1", broken.port)) as connection:
+        connection.sendall(f"{head}Content-Length: {request.headers['Content-Length']}\r\n\r\n".encode())
+        connection.sendall(request.read())
+        wait_until(lambda: broken.metric("impasto_queue_items") == 1)
+    wait_until(lambda: broken.metric('impasto_requests_total{outcome="client-disconnected"}') == 1)
+    assert broken.metric("impasto_queue_items") == 0
+    assert held.result().status_code == 200
+    assert send(broken, square(48)).status_code == 200
+    assert batches(broken) == before + 1
+
+
+def test_one_pictures_failure_fails_no_neighbour_in_its_batch(broken: Server) -> None:
+    held = occupy(broken)
+    good = [later(broken, square(24), format="png") for _ in range(3)]
+    bad = later(broken, square(faulty.FAILS))
+    wait_until(lambda: broken.metric("impasto_queue_items") == 4)
+    assert held.result().status_code == 200
+    problem(bad.result(), 500, "internal-error")
+    alone = send(broken, square(24), format="png").content
+    assert [future.result().content for future in good] == [alone] * 3
+
+
+def test_a_worker_that_dies_is_noticed_and_comes_back(broken: Server) -> None:
+    problem(send(broken, square(faulty.KILLS)), 500, "internal-error")
+    problem(broken.client.get("/readyz"), 503, "not-ready")
+    assert broken.client.get("/healthz").status_code == 200
+    refused = send(broken, square(64))
+    problem(refused, 503, "not-ready")
+    assert int(refused.headers["Retry-After"]) >= 1
+    wait_until(lambda: broken.client.get("/readyz").is_success)
+    assert send(broken, square(64)).status_code == 200
+
+
+def test_sigterm_finishes_what_is_in_flight_refuses_the_rest_and_exits_0() -> None:
+    with Server() as server:
+        working = later(server, square(256), size="1536")
+        wait_until(lambda: batches(server) == 1)
+        server.process.terminate()
+        wait_until(lambda: server.client.get("/readyz").status_code == 503)
+        refused = send(server, square(64))
+        problem(refused, 503, "shutting-down")
+        assert refused.headers["Connection"] == "close"
+        assert server.client.get("/healthz").status_code == 200
+        answer = working.result()
+        assert answer.status_code == 200
+        assert max(Image.open(io.BytesIO(answer.content)).size) == 1536
+        assert server.process.wait(timeout=20) == 0
+
+
+def test_sigterm_gives_up_what_takes_longer_than_the_grace_time() -> None:
+    with Server({"grace_seconds": 0.2}) as server:
+        working = later(server, square(256), size="4096")
+        wait_until(lambda: batches(server) == 1)
+        assert server.terminate() == 0
+        problem(working.result(), 503, "shutting-down")
+
+
+def test_an_idle_server_stops_at_once_on_ctrl_c() -> None:
+    with Server() as server:
+        server.process.send_signal(2)
+        assert server.process.wait(timeout=20) == 0
+
+
+def serve_fails(**settings: object) -> str:
+    environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in settings.items()}
+    ended = subprocess.run(SERVE, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_wrong_weights_keep_it_from_starting_and_one_line_says_which_file(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.safetensors"
+    (line,) = [line for line in serve_fails(decoder_weights=missing).splitlines() if str(missing) in line]
+    assert "expected a safetensors file" in line
+    truncated = tmp_path / "truncated.safetensors"
+    truncated.write_bytes((Path(models_file).parent / "decoder.safetensors").read_bytes()[:-1000])
+    (line,) = [line for line in serve_fails(decoder_weights=truncated).splitlines() if str(truncated) in line]
+    assert "not a whole safetensors file" in line
+
+
+def test_a_wrong_setting_is_named() -> None:
+    assert "max_pixels" in serve_fails(max_pixels="many")
+
+
+def test_metrics_count_requests_stages_batches_and_styles() -> None:
+    with Server() as server:
+        for _ in range(2):
+            assert send(server, square(32)).status_code == 200
+        problem(send(server, b"text"), 422, "unreadable-image")
+        expected = {
+            'impasto_requests_total{outcome="ok"}': 2,
+            'impasto_requests_total{outcome="unreadable-image"}': 1,
+            'impasto_style_cache_total{result="hit"}': 1,
+            'impasto_style_cache_total{result="miss"}': 1,
+            'impasto_stage_seconds_count{stage="network"}': 2,
+            "impasto_batch_size_sum": 2,
+            "impasto_queue_items": 0,
+            "impasto_queue_pixels": 0,
+            "impasto_workers_alive": 1,
+        }
+        assert {name: server.metric(name) for name in expected} == expected
+
+
+def test_memory_after_500_mixed_requests_is_that_after_50() -> None:
+    options: list[dict[str, str]] = [{}, {"preserve_color": "luminance"}, {"format": "webp"}, {"strength": "2"}]
+
+    with Server() as server, httpx.Client(base_url=server.url, timeout=120) as client:
+
+        def mixed(number: int) -> int:
+            content = square((24, 32, 40, 56, 72)[number % 5]) if number % 11 else b"not a picture"
+            files = {"content": content, "style": STYLE}
+            return client.post("/stylize", files=files, data=options[number % 4]).status_code
+
+        assert set(POOL.map(mixed, range(50))) == {200, 422}
+        early = server.resident_bytes()
+        assert set(POOL.map(mixed, range(50, 500))) == {200, 422}
+        assert server.resident_bytes() <= 1.05 * early
