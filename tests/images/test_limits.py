@@ -135,6 +135,13 @@ def test_jpeg_with_much_metadata_is_read_for_what_it_is():
     np.testing.assert_array_equal(rgb, decode(BytesIO(plain), max_pixels=PIXELS).rgb)
 
 
+def test_a_phones_film_behind_its_photo_is_left_alone():
+    plain = saved(photo("coffee"), "jpeg", progressive=True)
+    film = np.random.default_rng(1).bytes(12_000_000)
+    rgb = decode(BytesIO(plain + film), max_pixels=PIXELS).rgb
+    np.testing.assert_array_equal(rgb, decode(BytesIO(plain), max_pixels=PIXELS).rgb)
+
+
 def test_a_tiff_cut_into_millions_of_strips_or_into_giant_tiles_is_refused():
     size = (256, 4, 1, 100), (257, 4, 1, 100)
     strips = tiff(*size, *GREY_TIFF, (273, 4, 4_000_000, 200), tail=bytes(16_000_000))
