@@ -43,6 +43,9 @@ class SizeError(Exception):
 class StyleForgotten(Exception):
     """A style is known, but not at the size asked for, and its picture was not kept."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"style {name} is remembered, but not for this use: upload its picture again")
+
 
 @dataclass(frozen=True)
 class StyleSource:
@@ -97,10 +100,16 @@ def prepare(
 
 
 def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:
-    """The result as a file of `format`, with the photo's colours where they are to be kept, and its alpha."""
+    """The result as a file of `format`, with the photo's colours where they are to be kept, and its alpha.
+
+    Raises FieldError where the format can't hold a picture of this size.
+    """
     if options.preserve_color == "luminance":
         result = keep_colours(result, prepared.photo.rgb)
-    return encode(result, prepared.photo.alpha, format, options.quality)
+    try:
+        return encode(result, prepared.photo.alpha, format, options.quality)
+    except ImageError as error:
+        raise FieldError("format", error) from None
 
 
 def _limit(options: Options, limits: Limits) -> int | None:
@@ -116,7 +125,7 @@ def _style(source: StyleSource, photo: Picture, options: Options, library: Style
     if file is None:
         data = library.picture(source.name)
         if data is None:
-            raise StyleForgotten(source.field)
+            raise StyleForgotten(source.name)
         file = io.BytesIO(data)
     try:
         pixels = decode_style(file, max_pixels=limits.max_pixels, size=options.style_size)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from app.engine.base import Engine
-from app.engine.create import create_engine
+from app.engine.create import EngineUnavailable, create_engine
 from app.engine.styles import StyleLibrary, style_id
 from app.engine.worker import encode_styles
 from app.network.weights import WeightsError
@@ -108,7 +108,7 @@ def stylize(
             encoder=settings.encoder_weights,
             decoder=settings.decoder_weights,
         )
-    except WeightsError as error:
+    except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
     run = Run(engine, settings, options, masks)
     failures = 0

@@ -44,6 +44,13 @@ class Faults:
         return Problem(INVALID_REQUEST, f"wrong or missing: {fields}", errors=self.errors)
 
 
+def invalid_field(field: str, detail: str, limit: object = None) -> Problem:
+    """A request with one fault."""
+    faults = Faults()
+    faults.add(field, detail, limit)
+    return faults.problem()
+
+
 def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_size: int) -> Asked:
     """Check all fields together.
 

@@ -10,14 +10,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.engine.work import DeadlinePassed, QueueError, Refused, StylePicture
-from app.http.fields import Asked, read_fields
+from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
 from app.http.negotiation import choose_format
 from app.http.problems import (
     DEADLINE_PASSED,
     INTERNAL_ERROR,
-    INVALID_REQUEST,
     SHUTTING_DOWN,
     TOO_MANY_PIXELS,
     UNREADABLE_IMAGE,
@@ -77,8 +76,7 @@ def _timeout(request: Request, longest: float) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        error = {"field": "X-Request-Timeout", "detail": f"expected seconds greater than 0; found {text[:50]!r}"}
-        raise Problem(INVALID_REQUEST, "wrong or missing: X-Request-Timeout", errors=[error])
+        raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}")
     return min(seconds, longest)
 
 
@@ -136,7 +134,10 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()
     format = choose_format(asked.options.format, request.headers.get("accept", ""), prepared.photo.format)
-    body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+    try:
+        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+    except FieldError as error:
+        raise invalid_field(error.field, str(error)) from None
     encoded = time.monotonic()
     times = (decoded - uploaded, done.queue_seconds, done.network_seconds, encoded - stylised)
     for stage, seconds in zip(STAGES, times, strict=True):
@@ -170,9 +171,7 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
             raise Problem(TOO_MANY_PIXELS, detail, field=error.field, limit=error.cause.limit) from None
         raise Problem(UNREADABLE_IMAGE, detail, field=error.field) from None
     except SizeError as error:
-        fault = {"field": "size", "detail": str(error), "limit": error.limit}
-        raise Problem(INVALID_REQUEST, "wrong or missing: size", errors=[fault]) from None
+        raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
-        fault = {"field": "style_id", "detail": f"{error}: upload the style's picture again"}
-        raise Problem(INVALID_REQUEST, "wrong or missing: style_id", errors=[fault]) from None
+        raise invalid_field("style_id", str(error)) from None
     return asked, prepared

@@ -22,6 +22,7 @@ from tests.pictures import jpeg, photo, png
 
 STYLE = jpeg(photo("coffee", 64))
 POOL = ThreadPoolExecutor(16)
+CLIENT = httpx.Client(timeout=120)
 
 
 def square(side: int) -> bytes:
@@ -29,8 +30,8 @@ def square(side: int) -> bytes:
 
 
 def send(server: Server, content: bytes, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
-    with httpx.Client(base_url=server.url, timeout=120) as client:
-        return client.post("/stylize", files={"content": content, "style": STYLE}, data=fields, headers=headers)
+    files = {"content": content, "style": STYLE}
+    return CLIENT.post(f"{server.url}/stylize", files=files, data=fields, headers=headers)
 
 
 def later(server: Server, content: bytes, **more: object) -> "Future[httpx.Response]":
