@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from app.engine.base import Engine
+from app.engine.tiles import Limits
 from app.network.weights import DECODER, ENCODER
 
 logger = logging.getLogger("impasto.engine")
@@ -26,11 +27,12 @@ def create_engine(
     threads: int | None = None,
     encoder: Path = ENCODER,
     decoder: Path = DECODER,
+    limits: Limits | None = None,
 ) -> Engine:
     """The engine called `name` on `device`: "auto", "cpu", "cuda" or "cuda:N".
 
     "auto" takes torch where there is a CUDA device for it, else ncnn, else torch on the CPU. `threads` are the CPU
-    threads it may use; None or 0 for every core this process may run on.
+    threads it may use; None or 0 for every core this process may run on. `limits` bounds the memory of large pictures.
 
     Raises EngineUnavailable when this machine cannot run what was asked for, WeightsError for a wrong weights file.
     """
@@ -44,8 +46,8 @@ def create_engine(
     else:
         device = "cpu"
     if device == "cpu" and (name == "ncnn" or (name == "auto" and _has_ncnn())):
-        return _ncnn_engine(threads, encoder, decoder)
-    return _torch_engine(device, threads, encoder, decoder)
+        return _ncnn_engine(threads, encoder, decoder, limits)
+    return _torch_engine(device, threads, encoder, decoder, limits)
 
 
 def available_cores() -> int:
@@ -60,24 +62,30 @@ def available_cores() -> int:
 
 def _has_ncnn() -> bool:
     try:
-        import ncnn  # noqa: F401
-    except ImportError as error:
-        logger.warning("ncnn cannot be imported (%s): torch runs the network, at about a third of the speed", error)
+        _import_ncnn()
+    except EngineUnavailable as error:
+        logger.warning("%s; until then torch runs the network, at about a third of the speed", error)
         return False
     return True
 
 
-def _ncnn_engine(threads: int, encoder: Path, decoder: Path) -> Engine:
+def _import_ncnn() -> None:
+    # Threads of OpenMP that wait by spinning slow down whatever else runs: bound it, before the library reads it.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         import ncnn  # noqa: F401
     except ImportError as error:
         raise EngineUnavailable(f"ncnn cannot be imported ({error}); install it: pip install ncnn") from None
+
+
+def _ncnn_engine(threads: int, encoder: Path, decoder: Path, limits: Limits | None) -> Engine:
+    _import_ncnn()
     from app.engine.ncnn import NcnnEngine
 
-    return NcnnEngine(threads, encoder, decoder)
+    return NcnnEngine(threads, encoder, decoder, limits)
 
 
-def _torch_engine(device: str, threads: int, encoder: Path, decoder: Path) -> Engine:
+def _torch_engine(device: str, threads: int, encoder: Path, decoder: Path, limits: Limits | None) -> Engine:
     try:
         import torch
     except ImportError as error:
@@ -86,7 +94,7 @@ def _torch_engine(device: str, threads: int, encoder: Path, decoder: Path) -> En
 
     if device == "cpu":
         torch.set_num_threads(threads)
-    return TorchEngine(device, encoder, decoder)
+    return TorchEngine(device, encoder, decoder, limits)
 
 
 def _require_cuda(device: str) -> None:

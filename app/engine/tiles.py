@@ -29,7 +29,7 @@ class Limits:
     beyond which they wait on disk.
     """
 
-    tile_width: int = 2048
+    tile_width: int = 1280
     feature_memory: int = 256 * 2**20
 
 

@@ -1,30 +1,42 @@
 """The network in torch: the reference every other engine is held against, and the engine for GPUs."""
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import Job, Picture, pad
+from app.engine.base import STRIDE, Job, Picture, pad, padded_shape
+from app.engine.stages import Rows
+from app.engine.tiles import Limits, TiledNetwork
 from app.network.adain import channel_statistics
 from app.network.blend import ChannelStatistics, affine
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
 from app.network.weights import DECODER, ENCODER, read_weights
 
+ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
+
 
 class TorchEngine:
     """Encoder and decoder resident on one torch device, channels_last, in float32.
 
-    Raises WeightsError when a weights file is missing or wrong.
+    Pictures up to a tile's size run whole, as batches; larger ones in tiles. Raises WeightsError when a weights file
+    is missing or wrong.
     """
 
-    def __init__(self, device: str = "cpu", encoder: Path = ENCODER, decoder: Path = DECODER) -> None:
+    def __init__(
+        self, device: str = "cpu", encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
+    ) -> None:
+        limits = limits or Limits()
         self.device = torch.device(device)
         self.encoder = self._resident(VGGEncoder.from_weights(read_weights(encoder)))
         self.decoder = self._resident(Decoder.from_weights(read_weights(decoder)))
+        self._whole_pixels = limits.tile_width**2
+        self._tiled = TiledNetwork([_Encoding(self, limits)], [_Decoding(self, limits)], limits)
 
     @property
     def name(self) -> str:
@@ -32,11 +44,15 @@ class TorchEngine:
 
     @torch.inference_mode()
     def encode_style(self, picture: Picture) -> ChannelStatistics:
+        if not self._fits(picture):
+            return self._tiled.encode_style(picture)
         mean, std = channel_statistics(self.encoder(self._upload([picture])))
         return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
 
     @torch.inference_mode()
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        if not all(self._fits(job.content) for job in jobs):
+            return [self._tiled.stylize(job) for job in jobs]
         features = self.encoder(self._upload([job.content for job in jobs]))
         means, stds = channel_statistics(features)
         for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
@@ -49,15 +65,24 @@ class TorchEngine:
             )
             shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
             feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        pixels = self.decoder(features).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-        results: list[Picture] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        results = self._pixels(features).permute(0, 2, 3, 1).cpu().numpy()
         return [
             np.ascontiguousarray(result[: job.content.shape[0], : job.content.shape[1]])
             for result, job in zip(results, jobs, strict=True)
         ]
 
-    def _resident(self, module: VGGEncoder | Decoder) -> VGGEncoder | Decoder:
-        return module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    def _resident(self, module: ModuleT) -> ModuleT:
+        module.eval().requires_grad_(False)
+        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _fits(self, picture: Picture) -> bool:
+        height, width = padded_shape(*picture.shape[:2])
+        return height * width <= self._whole_pixels
+
+    def _pixels(self, features: Tensor) -> Tensor:
+        """(N, 512, h, w) -> uint8 (N, 3, 8h, 8w)."""
+        pixels: Tensor = self.decoder(features).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+        return pixels
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
         """uint8 (H, W, 3) each -> float32 (N, 3, H', W') in [0, 1], padded, channels_last as it lies in memory."""
@@ -66,3 +91,38 @@ class TorchEngine:
 
     def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+class _Encoding:
+    """The whole encoder as one stage of a tiled run."""
+
+    up, down = 1, STRIDE
+
+    def __init__(self, engine: TorchEngine, limits: Limits) -> None:
+        seen = sum(len(stage) * 2**scale for scale, stage in enumerate(engine.encoder.stages))
+        self.halo = ceil(seen / STRIDE) * STRIDE
+        self.rows = max(STRIDE, limits.tile_width // STRIDE * STRIDE - 2 * self.halo)
+        self._engine = engine
+
+    def __call__(self, rows: Rows) -> Rows:
+        features: Rows = self._engine.encoder(self._engine._upload([rows.transpose(1, 2, 0)]))[0].cpu().numpy()
+        return features
+
+
+class _Decoding:
+    """The whole decoder as one stage of a tiled run."""
+
+    up, down = STRIDE, 1
+
+    def __init__(self, engine: TorchEngine, limits: Limits) -> None:
+        scales = [
+            sum(index > after for after in engine.decoder.upsample_after) for index in range(len(engine.decoder.convs))
+        ]
+        self.halo = ceil(sum(0.5**scale for scale in scales))
+        self.rows = max(1, limits.tile_width // STRIDE - 2 * self.halo)
+        self._engine = engine
+
+    def __call__(self, rows: Rows) -> Rows:
+        features = torch.from_numpy(rows)[None].to(self._engine.device, memory_format=torch.channels_last)
+        pixels: Rows = self._engine._pixels(features)[0].cpu().numpy()
+        return pixels
