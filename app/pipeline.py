@@ -3,6 +3,7 @@
 Every function here is plain CPU work for a thread pool; the server and the command line both call it.
 """
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded, decode, decode_mask, decode_style
 from app.images.encode import encode
 from app.images.errors import ImageError
-from app.network.blend import shares
+from app.network.blend import FloatArray, shares
 from app.options import Options
 
 
@@ -96,7 +97,8 @@ def prepare(
     grids = [_mask(f"mask[{n}]", mask, height, width, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
-    return Prepared(photo, Work(photo.rgb, codes, share))
+    key = _key(photo.rgb, styles, options, share)
+    return Prepared(photo, Work(photo.rgb, codes, share, key))
 
 
 def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:
@@ -110,6 +112,16 @@ def finish(prepared: Prepared, result: Picture, options: Options, format: str) -
         return encode(result, prepared.photo.alpha, format, options.quality)
     except ImageError as error:
         raise FieldError("format", error) from None
+
+
+def _key(photo: Picture, styles: Sequence[StyleSource], options: Options, share: FloatArray) -> bytes:
+    """Equal for work of equal results: a hash of all the network's result depends on."""
+    digest = hashlib.sha256(photo.data)
+    digest.update(share.data)
+    match = options.preserve_color == "match"
+    names = [source.name for source in styles]
+    digest.update(repr((photo.shape, share.shape, names, options.style_size, match)).encode())
+    return digest.digest()
 
 
 def _limit(options: Options, limits: Limits) -> int | None:

@@ -7,6 +7,7 @@ a process of its own, and the two are averaged: machines drift.
 import argparse
 import asyncio
 import io
+import itertools
 import statistics
 import subprocess
 import sys
@@ -45,12 +46,15 @@ async def load(url: str, size: int, clients: int, seconds: float) -> tuple[float
         first = await client.post("/stylize", files={"content": photo, "style": style.getvalue()})
         first.raise_for_status()
         fields = {"style_id": first.headers["X-Style-Id"]}
+        numbers = itertools.count()
         since = time.perf_counter()
 
         async def one() -> None:
             while time.perf_counter() - since < seconds:
                 sent = time.perf_counter()
-                answer = await client.post("/stylize", files={"content": photo}, data=fields)
+                # No two alike: equal requests in flight are computed once.
+                unlike = {**fields, "strength": str(1 - next(numbers) / 1e6)}
+                answer = await client.post("/stylize", files={"content": photo}, data=unlike)
                 answer.raise_for_status()
                 times.append(time.perf_counter() - sent)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,10 @@ def _serve(**given: str | None) -> None:
         timeout_graceful_shutdown=1,
     )
     Server(config, app.state.service).run()
+    if app.state.service.queue.busy:
+        # A batch outlasted the grace time; to unwind the process under the native code that runs it would crash.
+        logging.shutdown()
+        os._exit(0)
 
 
 serve = click.Command(

@@ -22,7 +22,7 @@ class BatchingQueue:
 
     `engines` make an engine each, in the worker's own thread, again after a worker died. `budget` is the most pixels
     in one batch (one item may be larger); `max_seconds` bounds the work that waits, as estimated from the rate
-    measured. `on_batch` hears the size of each batch.
+    measured. `on_batch` hears the size of each batch, `on_shared` of each request that shares another's result.
     """
 
     def __init__(
@@ -32,10 +32,13 @@ class BatchingQueue:
         budget: int,
         max_seconds: float,
         on_batch: Callable[[int], None],
+        on_shared: Callable[[], None],
     ) -> None:
         self._budget = budget
         self._max_seconds = max_seconds
+        self._on_shared = on_shared
         self._waiting: deque[Item] = deque()
+        self._by_key: dict[bytes, Item] = {}
         self._wake = threading.Condition()
         self._closing = threading.Event()
         self._workers = [
@@ -69,6 +72,11 @@ class BatchingQueue:
     def alive(self) -> bool:
         """Whether every worker has an engine loaded and takes work."""
         return all(worker.alive for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker's thread still runs, as one may after `close` gave up its batch."""
+        return any(worker.is_alive() for worker in self._workers)
 
     @property
     def engine_name(self) -> str:
@@ -112,26 +120,44 @@ class BatchingQueue:
         seconds_left = deadline - time.monotonic()
         if seconds_left <= 0:
             raise DeadlinePassed("the time was over before the work was queued")
-        self.admit(seconds_left, work.pixels)
-        loop = asyncio.get_running_loop()
-        item = Item(work, deadline, loop, loop.create_future())
         with self._wake:
-            if self._closing.is_set():
-                raise WorkerDied("the service is stopping")
-            self._waiting.append(item)
-            self._wake.notify()
+            item = self._enter(work, seconds_left)
+            future = item.join(deadline)
         try:
             async with asyncio.timeout(seconds_left):
-                return await item.future
+                return await future
         except TimeoutError:
             raise DeadlinePassed("the time was over before the result was there") from None
         finally:
-            self._withdraw(item)
+            self._leave(item, future)
 
-    def _withdraw(self, item: Item) -> None:
+    def _enter(self, work: Work, seconds_left: float) -> Item:
+        """The item of equal work that is in the queue or running, else a new one."""
         with self._wake:
-            if item in self._waiting:
+            if self._closing.is_set():
+                raise WorkerDied("the service is stopping")
+            if work.key is not None and (item := self._by_key.get(work.key)):
+                self._on_shared()
+                return item
+            self.admit(seconds_left, work.pixels)
+            item = Item(work, self._forget)
+            self._waiting.append(item)
+            if work.key is not None:
+                self._by_key[work.key] = item
+            self._wake.notify()
+            return item
+
+    def _leave(self, item: Item, future: "asyncio.Future[Done]") -> None:
+        with self._wake:
+            if item.leave(future) and item in self._waiting:
                 self._waiting.remove(item)
+                self._forget(item)
+
+    def _forget(self, item: Item) -> None:
+        """Nobody can join an item whose outcome is there."""
+        with self._wake:
+            if item.work.key is not None and self._by_key.get(item.work.key) is item:
+                del self._by_key[item.work.key]
 
     def _take(self) -> list[Item]:
         """Sleep until there is work, then the oldest item and what batches with it; nothing when closing."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from app.engine.base import Picture, padded_shape
@@ -53,11 +54,15 @@ Style = ChannelStatistics | StylePicture
 
 @dataclass(frozen=True)
 class Work:
-    """One picture to repaint, its styles encoded or not; `share` as in `app.engine.base.Job`."""
+    """One picture to repaint, its styles encoded or not; `share` as in `app.engine.base.Job`.
+
+    Works of equal `key` have equal results, and are run once when they are in the queue together; None for no other's.
+    """
 
     content: Picture
     styles: tuple[Style, ...]
     share: FloatArray
+    key: bytes | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,27 +87,45 @@ class Done:
     batch_size: int
 
 
-@dataclass(eq=False)
 class Item:
-    """Work in the queue, and the future of the event loop that waits for it."""
+    """Work in the queue, and everyone who waits for it, each until a deadline of his own."""
 
-    work: Work
-    deadline: float
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Done]"
-    since: float = field(default_factory=time.monotonic)
+    def __init__(self, work: Work, on_resolve: "Callable[[Item], None]") -> None:
+        self.work = work
+        self._on_resolve = on_resolve
+        self.since = time.monotonic()
+        self._waiters: dict[asyncio.Future[Done], float] = {}
+
+    @property
+    def deadline(self) -> float:
+        """When the last of those who wait gives up, on the clock of time.monotonic; the past when nobody does."""
+        return max(self._waiters.values(), default=0.0)
+
+    def join(self, deadline: float) -> "asyncio.Future[Done]":
+        """One more who waits, on the running event loop."""
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._waiters[future] = deadline
+        return future
+
+    def leave(self, future: "asyncio.Future[Done]") -> bool:
+        """One who waits no longer; True if he was the last."""
+        self._waiters.pop(future, None)
+        return not self._waiters
 
     def resolve(self, outcome: Done | QueueError) -> None:
-        """Hand over the outcome from the worker's thread; whoever no longer waits is not disturbed."""
-        try:
-            self.loop.call_soon_threadsafe(self._set, outcome)
-        except RuntimeError:
-            logger.info("a result came after its event loop had closed")
+        """Hand over the outcome, from any thread."""
+        self._on_resolve(self)
+        for future in list(self._waiters):
+            try:
+                future.get_loop().call_soon_threadsafe(_settle, future, outcome)
+            except RuntimeError:
+                logger.info("a result came after its event loop had closed")
 
-    def _set(self, outcome: Done | QueueError) -> None:
-        if self.future.done():
-            return
-        if isinstance(outcome, Done):
-            self.future.set_result(outcome)
-        else:
-            self.future.set_exception(outcome)
+
+def _settle(future: "asyncio.Future[Done]", outcome: Done | QueueError) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Done):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)

@@ -84,7 +84,7 @@ class Worker(threading.Thread):
                     self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
                     self.ready.set()
                     return
-                logger.error("the worker died, and starts again in %g s", pause, exc_info=error)
+                logger.exception("the worker died, and starts again in %g s", pause)
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_RESTART_PAUSE)
 

@@ -50,6 +50,11 @@ class Metrics:
             ["result"],
             registry=self._registry,
         )
+        self.shared = Counter(
+            "impasto_shared_results",
+            "Requests answered with the result of an equal one that was in flight",
+            registry=self._registry,
+        )
         for stage in STAGES:
             self.stages.labels(stage)
         for result in ("hit", "miss"):

@@ -32,7 +32,12 @@ class Service:
         self.metrics = Metrics()
         self.library = StyleLibrary(settings.style_cache_bytes)
         self.queue = BatchingQueue(
-            [make_engine], self.library, settings.batch_pixels, settings.queue_seconds, self.metrics.batches.observe
+            [make_engine],
+            self.library,
+            settings.batch_pixels,
+            settings.queue_seconds,
+            self.metrics.batches.observe,
+            self.metrics.shared.inc,
         )
         self.metrics.watch(self.queue)
         self.draining = False

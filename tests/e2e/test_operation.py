@@ -71,7 +71,8 @@ def occupy(server: Server) -> "Future[httpx.Response]":
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     with Server({"queue_seconds": 0.5}) as server:
-        answers = [future.result() for future in [later(server, square(256), size="512") for _ in range(8)]]
+        asked = [later(server, square(256), size="512", strength=str(n / 8)) for n in range(8)]
+        answers = [future.result() for future in asked]
         statuses = [answer.status_code for answer in answers]
         assert set(statuses) == {200, 503}
         for answer in answers:
@@ -116,15 +117,40 @@ def test_a_client_that_hangs_up_gives_its_place_back_and_is_counted(broken: Serv
     assert batches(broken) == before + 1
 
 
+def test_equal_requests_in_flight_are_computed_once(broken: Server) -> None:
+    held = occupy(broken)
+    before = batches(broken)
+    same = [later(broken, square(64), format=name) for name in ("png", "png", "webp")]
+    other = later(broken, square(64), strength="0.5")
+    wait_until(lambda: broken.metric("impasto_shared_results_total") == 2)
+    wait_until(lambda: broken.metric("impasto_queue_items") == 2)
+    assert held.result().status_code == 200
+    first, second, third = [future.result() for future in same]
+    assert first.content == second.content != other.result().content
+    assert third.headers["Content-Type"] == "image/webp"
+    assert broken.metric("impasto_batch_size_sum") == before + 2
+
+
+def test_an_equal_request_outlives_the_one_it_shares_with(broken: Server) -> None:
+    held = occupy(broken)
+    impatient = later(broken, square(64), headers={"X-Request-Timeout": "0.5"})
+    wait_until(lambda: broken.metric("impasto_queue_items") == 1)
+    patient = later(broken, square(64))
+    problem(impatient.result(), 504, "deadline-passed")
+    assert patient.result().status_code == 200
+    assert held.result().status_code == 200
+
+
 def test_one_pictures_failure_fails_no_neighbour_in_its_batch(broken: Server) -> None:
     held = occupy(broken)
-    good = [later(broken, square(24), format="png") for _ in range(3)]
+    strengths = ("0.1", "0.5", "0.9")
+    good = [later(broken, square(24), format="png", strength=strength) for strength in strengths]
     bad = later(broken, square(faulty.FAILS))
     wait_until(lambda: broken.metric("impasto_queue_items") == 4)
     assert held.result().status_code == 200
     problem(bad.result(), 500, "internal-error")
-    alone = send(broken, square(24), format="png").content
-    assert [future.result().content for future in good] == [alone] * 3
+    alone = [send(broken, square(24), format="png", strength=strength).content for strength in strengths]
+    assert [future.result().content for future in good] == alone
 
 
 def test_a_worker_that_dies_is_noticed_and_comes_back(broken: Server) -> None:
