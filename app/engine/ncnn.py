@@ -20,7 +20,6 @@ from app.network.blend import ChannelStatistics
 from app.network.layout import decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_weights
 
-SLAB_ROWS: Final = 128
 RELU: Final = "9=1"
 CLIP_TO_BYTE: Final = "9=3 -23310=2,0.0,255.0"
 
@@ -34,12 +33,14 @@ class NcnnEngine:
     def __init__(
         self, threads: int = 1, encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
     ) -> None:
+        limits = limits or Limits()
         self.threads = threads
         self._memory = _Memory()
         self._network = TiledNetwork(
-            [stage.load(threads, self._memory) for stage in _encoder(read_weights(encoder))],
-            [stage.load(threads, self._memory) for stage in _decoder(read_weights(decoder))],
-            limits or Limits(),
+            [graph.load(threads, self._memory, limits.slab_rows) for graph in _encoder(read_weights(encoder))],
+            [graph.load(threads, self._memory, limits.slab_rows) for graph in _decoder(read_weights(decoder))],
+            limits,
+            self._memory.release,
         )
 
     @property
@@ -70,9 +71,13 @@ class _Memory:
         """Let go of what pictures of another shape needed."""
         height, width = picture.shape[:2]
         if padded_shape(height, width) != self._shape:
-            self.blobs.clear()
-            self.workspace.clear()
+            self.release()
             self._shape = padded_shape(height, width)
+
+    def release(self) -> None:
+        """Let go of what is not in use."""
+        self.blobs.clear()
+        self.workspace.clear()
 
 
 class _Graph:
@@ -97,7 +102,7 @@ class _Graph:
         self._add("Convolution", f"0={outputs} 1=3 5=1 6={convolution.weight.size} {activation}")
         self.convolutions.append(convolution)
 
-    def load(self, threads: int, memory: _Memory) -> "_Stage":
+    def load(self, threads: int, memory: _Memory, slab_rows: int) -> "_Stage":
         net = ncnn.Net()
         net.opt.num_threads = threads
         net.opt.use_vulkan_compute = False
@@ -113,7 +118,7 @@ class _Graph:
         weights = b"".join(flag + c.weight.tobytes() + c.bias.tobytes() for c in self.convolutions)
         if net.load_param_mem("\n".join(lines) + "\n") != 0 or net.load_model(_Bytes(weights)) != 0:
             raise WeightsError("ncnn does not take this network; set the engine to 'torch'")
-        return _Stage(net, memory, self)
+        return _Stage(net, memory, self, slab_rows)
 
     def _add(self, kind: str, parameters: str) -> None:
         n = len(self.layers)
@@ -123,10 +128,10 @@ class _Graph:
 class _Stage:
     """A loaded graph; meets `app.engine.stages.Stage`."""
 
-    def __init__(self, net: Any, memory: _Memory, graph: _Graph) -> None:
+    def __init__(self, net: Any, memory: _Memory, graph: _Graph, slab_rows: int) -> None:
         self.up, self.down = graph.up, graph.down
         self.halo = -(-len(graph.convolutions) // (self.up * self.down)) * self.down
-        self.rows = SLAB_ROWS // self.up
+        self.rows = slab_rows // self.up
         self._net = net
         self._memory = memory  # its blobs live there
         self._output = net.output_names()[0]

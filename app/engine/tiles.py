@@ -5,10 +5,9 @@ those; the second gives the features their styles and decodes them. Each column 
 network sees beyond an edge, which is computed and thrown away, so that no seam can be found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -18,18 +17,17 @@ from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, affine
 
-DECODED_ROWS: Final = 64  # rows of relu4_1 read at once
-
 
 @dataclass(frozen=True)
 class Limits:
     """How much a tiled run may hold.
 
-    `tile_width`: the widest tile in pixels, margins included; `feature_memory`: bytes of features kept in memory,
-    beyond which they wait on disk.
+    `tile_width`: the widest tile in pixels, margins included; `slab_rows`: rows a stage takes at once, a multiple of
+    2; `feature_memory`: bytes of features kept in memory, beyond which they wait on disk.
     """
 
-    tile_width: int = 1280
+    tile_width: int = 1024
+    slab_rows: int = 128
     feature_memory: int = 256 * 2**20
 
 
@@ -63,12 +61,22 @@ def columns(width: int, widest: int, margin: int) -> Iterator[Column]:
 
 
 class TiledNetwork:
-    """Encoder and decoder as chains of stages, for pictures of any size."""
+    """Encoder and decoder as chains of stages, for pictures of any size.
 
-    def __init__(self, encoder: Sequence[Stage], decoder: Sequence[Stage], limits: Limits) -> None:
+    `before_column` is called before each of several columns: the time to let go of memory kept for reuse.
+    """
+
+    def __init__(
+        self,
+        encoder: Sequence[Stage],
+        decoder: Sequence[Stage],
+        limits: Limits,
+        before_column: Callable[[], None] = lambda: None,
+    ) -> None:
         self._encoder = encoder
         self._decoder = decoder
         self._limits = limits
+        self._before_column = before_column
 
     def encode_style(self, picture: Picture) -> ChannelStatistics:
         """uint8 (H, W, 3) RGB -> its style code."""
@@ -90,7 +98,7 @@ class TiledNetwork:
     def _encode(self, picture: Picture) -> Iterator[tuple[int, int, FloatArray]]:
         """Every part of relu4_1 once, with its place: row, column, (512, rows, columns)."""
         _, width = feature_grid(*picture.shape[:2])
-        for column in columns(width, self._limits.tile_width // STRIDE, reach(self._encoder)):
+        for column in self._columns(width, self._encoder):
             pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
             row = 0
             for features in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
@@ -101,18 +109,25 @@ class TiledNetwork:
         picture: Picture = np.empty(job.content.shape, np.uint8)
         height, width = feature_grid(*picture.shape[:2])
         adapt = _Adaptation(job, content)
-        for column in columns(width, self._limits.tile_width // STRIDE, reach(self._decoder)):
-            across = slice(column.left, column.right)
-            adapted = (
-                adapt(store.get(down, across), down, across)
-                for down in (slice(top, min(height, top + DECODED_ROWS)) for top in range(0, height, DECODED_ROWS))
-            )
+        for column in self._columns(width, self._decoder):
             y = 0
-            for pixels in run(self._decoder, adapted, height):
+            for pixels in run(self._decoder, self._adapted(adapt, store, height, column), height):
                 part = picture[y : y + pixels.shape[1], column.first * STRIDE : column.last * STRIDE]
                 part[:] = column.kept(pixels, STRIDE)[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
                 y += pixels.shape[1]
         return picture
+
+    def _columns(self, width: int, stages: Sequence[Stage]) -> Iterator[Column]:
+        for column in columns(width, self._limits.tile_width // STRIDE, reach(stages)):
+            if column.right - column.left < width:
+                self._before_column()
+            yield column
+
+    def _adapted(self, adapt: "_Adaptation", store: FeatureStore, height: int, column: Column) -> Iterator[FloatArray]:
+        across = slice(column.left, column.right)
+        for top in range(0, height, self._limits.slab_rows):
+            down = slice(top, min(height, top + self._limits.slab_rows))
+            yield adapt(store.get(down, across), down, across)
 
 
 class _Adaptation:
