@@ -1,30 +1,37 @@
-"""The real server as a subprocess on a free port, for benchmarks."""
+"""Servers as subprocesses on free ports, for benchmarks."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import httpx
 
 
+def running_server(*options: str) -> AbstractContextManager[str]:
+    """`impasto serve`, ready; gives its base URL."""
+    return running("app", "/readyz", "serve", "--log-level", "warning", *options, "--port")
+
+
 @contextmanager
-def running_server(*options: str) -> Iterator[str]:
-    """Start `impasto serve`, wait until it is ready, and yield its base URL."""
+def running(module: str, ready_path: str, *arguments: str) -> Iterator[str]:
+    """Run a module with a free port as its last argument, until `ready_path` answers; give its base URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--log-level", "warning", *options]
-    process = subprocess.Popen(command)
+    command = [sys.executable, "-m", module, *arguments, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
         while True:
             if process.poll() is not None:
-                raise RuntimeError(f"the server stopped with status {process.returncode} before it was ready")
+                raise RuntimeError(f"{module} stopped with status {process.returncode} before it was ready")
             try:
-                if httpx.get(f"{url}/readyz").is_success:
+                if httpx.get(url + ready_path).is_success:
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -32,3 +39,5 @@ def running_server(*options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=60)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers that outlive their server
