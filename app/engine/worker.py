@@ -17,6 +17,8 @@ logger = logging.getLogger("impasto.worker")
 
 WARM_UP_SIDE: Final = 256
 LONGEST_RESTART_PAUSE: Final = 30.0
+# How much the last batch says of the next: neighbours on the machine come and go within seconds.
+RATE_WEIGHT: Final = 0.5
 
 
 def encode_styles(engine: Engine, work: Work, library: StyleLibrary) -> Job:
@@ -122,7 +124,7 @@ class Worker(threading.Thread):
         done = self._stylize(engine, batch)
         seconds = time.monotonic() - self._batch_since
         if done:
-            self.rate += 0.2 * (self._batch_pixels / seconds - self.rate)
+            self.rate += RATE_WEIGHT * (self._batch_pixels / seconds - self.rate)
         self._batch = []
         return True
 
