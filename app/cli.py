@@ -8,6 +8,7 @@ import click
 COMMANDS: Final = {
     "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
     "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, without a server."),
+    "train": ("app.commands.train", "Train a decoder on folders of photos and paintings."),
 }
 
 

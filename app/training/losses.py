@@ -1,0 +1,51 @@
+"""What a decoder is trained to do, each a plain function of features or pictures (Huang & Belongie 2017, and more)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from app.network.adain import channel_statistics
+
+
+def statistics(taps: Sequence[Tensor]) -> Tensor:
+    """Taps (N, C_k, h_k, w_k) -> float32 (N, 2, sum of C_k): each channel's mean, then its standard deviation."""
+    parts = [torch.stack(channel_statistics(tap.float()), 1).flatten(2) for tap in taps]
+    return torch.cat(parts, 2)
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error at relu4_1 between the result and the AdaIN target: the paper's equation 12."""
+    return F.mse_loss(features, target)
+
+
+def style_loss(got: Tensor, wanted: Tensor, channels: Sequence[int]) -> Tensor:
+    """Sum over taps of the mean squared errors of channel means and of deviations: the paper's equation 13, squared.
+
+    `got`, `wanted`: (N, 2, sum of `channels`) as from `statistics`; `channels` of each tap.
+    """
+    parts = torch.split(got - wanted, list(channels), 2)
+    return torch.stack([part.square().mean((0, 2)).sum() for part in parts]).sum()
+
+
+def feature_identity(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean over taps of the mean squared error: a picture in its own style shows what it showed."""
+    return torch.stack([F.mse_loss(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]).mean()
+
+
+def pixel_identity(got: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared error of RGB plus a fifteenth of the absolute one, which goes on working where errors are small."""
+    return F.mse_loss(got, wanted) + F.l1_loss(got, wanted) / 15
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, down plus across: what a grid or noise has much of."""
+    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).abs().mean()
+    across = (pictures[..., 1:] - pictures[..., :-1]).abs().mean()
+    return down + across
+
+
+def out_of_range(pictures: Tensor) -> Tensor:
+    """Mean squared distance of values from [0, 1], which clamping would cut off."""
+    return (F.relu(-pictures).square() + F.relu(pictures - 1).square()).mean()

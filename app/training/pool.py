@@ -1,0 +1,93 @@
+"""The rolling pool of encoded crops: each step encodes a few new ones and draws the rest from those of steps before.
+
+Encoding content and style of every picture anew takes more than a third of a plain step. What the pool holds is a
+function of the stream of crops and the step, so that a resumed run fills it again to the same.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from app.training.encoders import TapEncoder
+from app.training.losses import statistics
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The newest crops. `contents`: RGB (n, 3, S, S); `taps` of them, float32; `statistics` (n, 2, C) of contents, and
+    `style_statistics` of the styles that came with them; `styles` are those pictures."""
+
+    contents: Tensor
+    taps: list[Tensor]
+    statistics: Tensor
+    styles: Tensor
+    style_statistics: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`features` (N, 512, h, w) of contents, and the statistics (N, 2, C) of the style each is to get.
+
+    The first `own` are the newest contents in their own style.
+    """
+
+    features: Tensor
+    wanted: Tensor
+    own: int
+
+
+class Pool:
+    """Features at relu4_1, as float16, and statistics of all taps, of the last `capacity` crops of either kind."""
+
+    def __init__(self, capacity: int, fresh: int) -> None:
+        self._kept: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=max(1, capacity // fresh))
+        self._fresh = fresh
+
+    @property
+    def refreshes(self) -> int:
+        """How many additions it holds at most."""
+        return self._kept.maxlen or 0
+
+    def add(self, encoded: Encoded) -> None:
+        self._kept.append((encoded.taps[-1].half(), encoded.statistics, encoded.style_statistics))
+
+    def draw(self, newest: Encoded, count: int, own: int, generator: Generator) -> Batch:
+        """`count` contents, each but the first `own` with a style: any, a blend of two, or one at less strength."""
+        held = len(self._kept) * self._fresh
+        order = torch.randperm(held, generator=generator).tolist()
+        contents = [divmod(order[n % held], self._fresh) for n in range(count - own)]
+        features = [newest.taps[-1][:own], *(self._kept[r][0][i : i + 1].float() for r, i in contents)]
+        wanted = [newest.statistics[:own]]
+        for r, i in contents:
+            style = self._style(held, generator)
+            if _chance(0.25, generator):
+                style = torch.lerp(style, self._style(held, generator), _uniform(generator))
+            if _chance(0.15, generator):
+                style = torch.lerp(self._kept[r][1][i : i + 1], style, 0.3 + 0.7 * _uniform(generator))
+            wanted.append(style)
+        return Batch(torch.cat(features), torch.cat(wanted), own)
+
+    def _style(self, held: int, generator: Generator) -> Tensor:
+        refresh, place = divmod(int(torch.randint(held, (), generator=generator)), self._fresh)
+        return self._kept[refresh][2][place : place + 1]
+
+
+def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:
+    """Encode uint8 crops (n, 3, S, S) of contents and styles in one pass."""
+    pictures = torch.cat([contents, styles]).float().div_(255).contiguous(memory_format=torch.channels_last)
+    taps = [tap.float() for tap in encoder.taps(pictures)]
+    channels = statistics(taps)
+    count = len(contents)
+    return Encoded(
+        pictures[:count], [tap[:count] for tap in taps], channels[:count], pictures[count:], channels[count:]
+    )
+
+
+def _chance(probability: float, generator: Generator) -> bool:
+    return _uniform(generator) < probability
+
+
+def _uniform(generator: Generator) -> float:
+    return float(torch.rand((), generator=generator))

@@ -1,0 +1,48 @@
+"""When what happens in a run: a function of the options and the step alone."""
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Final
+
+from app.training.options import TrainingOptions, crop_shares
+
+LAST_RATE: Final = 0.03
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps `start` to `stop` - 1: crops of `size` pixels, `batch` of them a step, `fresh` of those newly encoded."""
+
+    size: int
+    batch: int
+    fresh: int
+    start: int
+    stop: int
+
+
+def phases(options: TrainingOptions) -> list[Phase]:
+    """The run's phases, one a crop size; the batch shrinks as the area grows, so that steps take much the same time."""
+    pairs = crop_shares(options.crops)
+    total = sum(share for _, share in pairs)
+    result = []
+    start, done = 0, 0.0
+    for side, share in pairs:
+        done += share
+        stop = round(options.steps * done / total)
+        batch = max(1, round(options.batch * (pairs[0][0] / side) ** 2))
+        if stop > start:
+            result.append(Phase(side, batch, max(1, round(batch * options.refresh)), start, stop))
+        start = stop
+    return result
+
+
+def learning_rate(options: TrainingOptions, step: int) -> float:
+    """Linear warm-up, then half a cosine down to 3 %."""
+    warm = min(1.0, (step + 1) / (options.warmup + 1))
+    falling = 0.5 * (1 + cos(pi * step / options.steps))
+    return options.learning_rate * warm * (LAST_RATE + (1 - LAST_RATE) * falling)
+
+
+def ema_decay(options: TrainingOptions, step: int) -> float:
+    """Less in the beginning, when the average would otherwise be one of random weights."""
+    return min(options.ema, (1 + step) / (10 + step))

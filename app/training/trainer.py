@@ -1,0 +1,202 @@
+"""The networks in training and one step of them."""
+
+import copy
+from contextlib import AbstractContextManager
+from typing import Final, TypeVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from app.network.adain import adain
+from app.network.decoder import Decoder
+from app.network.layout import FEATURES
+from app.training import checkpoint, losses
+from app.training.critic import Critic, critic_loss
+from app.training.encoders import TapEncoder
+from app.training.errors import TrainingError
+from app.training.options import TrainingOptions, decoder_layout
+from app.training.pool import Batch, Encoded, encode
+from app.training.schedule import Phase, ema_decay, learning_rate
+
+BETAS: Final = (0.9, 0.99)
+# Beyond this the encoder is not asked what it sees: only the range loss acts there.
+SEEN: Final = (-0.2, 1.2)
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class NonFinite(Exception):
+    """A loss or a gradient is infinite or not a number; `losses` as they were, the weights as before the step."""
+
+    def __init__(self, losses: dict[str, float]) -> None:
+        super().__init__(", ".join(f"{name} {value:g}" for name, value in losses.items()))
+        self.losses = losses
+
+
+class Trainer:
+    """Decoder, its moving average `average`, Adam, and the critic where there is one, on one device."""
+
+    def __init__(self, options: TrainingOptions, encoder: TapEncoder, decoder: Decoder, device: torch.device) -> None:
+        self.options = options
+        self.device = device
+        self.encoder = resident(encoder, device)
+        self.decoder = resident(decoder, device)
+        self.average = copy.deepcopy(self.decoder).eval().requires_grad_(False)
+        self.adam = torch.optim.Adam(self.decoder.parameters(), lr=0.0, betas=BETAS)
+        self.critic = None
+        if options.adversarial == "wgan-gp":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(options.seed)
+                self.critic = resident(Critic(), device)
+            self.critic_adam = torch.optim.Adam(self.critic.parameters(), lr=0.0, betas=(0.0, 0.9))
+        self.half = chosen_precision(options.precision, device)
+
+    @torch.no_grad()
+    def encode(self, contents: Tensor, styles: Tensor) -> Encoded:
+        """Encode fresh crops, uint8 (n, 3, S, S) each."""
+        with self._autocast():
+            return encode(self.encoder, contents.to(self.device), styles.to(self.device))
+
+    def step(self, step: int, phase: Phase, newest: Encoded, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        """Take one step; returns losses, unweighted, and the gradient's norm before clipping, as scalars.
+
+        Raises NonFinite, and then has changed nothing.
+        """
+        rate = learning_rate(self.options, step)
+        target = self.target(batch)
+        with self._autocast():
+            results = self.decoder(target)
+            taps = self.encoder.taps(results.clamp(*SEEN))
+        results = results.float()
+        values = self._losses(results, [tap.float() for tap in taps], target, newest, batch, phase)
+        if self.critic is not None:
+            values["adversarial"] = -self.critic(results.clamp(*SEEN)).mean()
+        total = torch.stack([self._weight(name) * value for name, value in values.items()]).sum()
+        self.adam.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        values = {name: value.detach() for name, value in values.items()}
+        values["total"] = total.detach()
+        norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), self.options.clip or float("inf"))
+        if not bool(torch.isfinite(total.detach() + norm)):
+            raise NonFinite({name: float(value) for name, value in values.items()} | {"gradient": float(norm)})
+        for group in self.adam.param_groups:
+            group["lr"] = rate
+        self.adam.step()
+        self._follow(ema_decay(self.options, step))
+        if self.critic is not None:
+            shown = min(len(newest.styles), len(results))
+            values["critic"] = self._teach(
+                self.critic, newest.styles[:shown], results[-shown:].detach().clamp(0, 1), generator, rate
+            )
+        return values | {"gradient": norm}
+
+    def target(self, batch: Batch) -> Tensor:
+        """AdaIN of a batch: (N, 512, h, w)."""
+        mean, std = batch.wanted[:, :, -FEATURES:, None, None].unbind(1)
+        return adain(batch.features, mean, std).contiguous(memory_format=torch.channels_last)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that `load` needs to go on."""
+        tensors = checkpoint.module_tensors("decoder", self.decoder) | checkpoint.module_tensors(
+            "average", self.average
+        )
+        tensors |= checkpoint.optimizer_tensors("adam", self.adam)
+        if self.critic is not None:
+            tensors |= checkpoint.module_tensors("critic", self.critic)
+            tensors |= checkpoint.optimizer_tensors("critic_adam", self.critic_adam)
+        return tensors
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what `tensors` gave. Raises TrainingError when they are of other networks."""
+        try:
+            checkpoint.load_module("decoder", self.decoder, tensors)
+            checkpoint.load_module("average", self.average, tensors)
+            checkpoint.load_optimizer("adam", self.adam, tensors)
+            if self.critic is not None:
+                checkpoint.load_module("critic", self.critic, tensors)
+                checkpoint.load_optimizer("critic_adam", self.critic_adam, tensors)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the checkpoint is of other networks ({str(error).splitlines()[-1].strip()})"
+            ) from None
+
+    def _losses(
+        self, results: Tensor, taps: list[Tensor], target: Tensor, newest: Encoded, batch: Batch, phase: Phase
+    ) -> dict[str, Tensor]:
+        values = {
+            "content": losses.content_loss(taps[-1], target),
+            "style": losses.style_loss(losses.statistics(taps), batch.wanted, self.encoder.channels),
+            "total_variation": losses.total_variation(results),
+            "range": losses.out_of_range(results),
+        }
+        own = batch.own
+        if own:
+            # Weighed by how many there are, so that a batch with one more of them counts for more.
+            part = own / (phase.batch * self.options.identity_share)
+            values["identity"] = part * losses.pixel_identity(results[:own], newest.contents[:own])
+            values["identity_features"] = part * losses.feature_identity(
+                [tap[:own] for tap in taps], [tap[:own] for tap in newest.taps]
+            )
+        return values
+
+    def _weight(self, name: str) -> float:
+        return float(getattr(self.options, f"{name}_weight"))
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        for average, weight in zip(self.average.parameters(), self.decoder.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+
+    def _teach(self, critic: Critic, styles: Tensor, results: Tensor, generator: Generator, rate: float) -> Tensor:
+        loss = critic_loss(critic, styles, results, generator)
+        self.critic_adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self.critic_adam.param_groups:
+            group["lr"] = rate
+        self.critic_adam.step()
+        return loss.detach()
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+
+def new_decoder(options: TrainingOptions) -> Decoder:
+    """A decoder of the options' widths with random weights (He et al. 2015), mid grey to begin with."""
+    outputs, upsample_after = decoder_layout(options.widths)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        decoder = Decoder(list(zip((FEATURES, *outputs), outputs, strict=False)), upsample_after)
+        *hidden, last = [conv for conv in decoder.convs if isinstance(conv, nn.Conv2d)]
+        for conv in hidden:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.kaiming_normal_(last.weight, nonlinearity="linear")
+        last.weight.data.mul_(0.1)
+        nn.init.constant_(last.bias, 0.5)  # type: ignore[arg-type]
+    return decoder
+
+
+def resident(module: ModuleT, device: torch.device) -> ModuleT:
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def chosen_device(name: str) -> torch.device:
+    """Raises TrainingError when it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(
+            f"{name} is not there: torch finds {torch.cuda.device_count()} CUDA devices; try --device auto"
+        )
+    return device
+
+
+def chosen_precision(name: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: where asked to, and by itself where the device does so natively."""
+    if name != "auto":
+        return name == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in native)
