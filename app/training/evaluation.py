@@ -119,7 +119,7 @@ class _Sums:
 
 
 @torch.inference_mode()
-def evaluate(
+def judge(
     encoder: TapEncoder,
     methods: Sequence[Method],
     contents: Sequence[Path],

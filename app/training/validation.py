@@ -6,7 +6,7 @@ from typing import Final
 
 from torch import Tensor
 
-from app.training.evaluation import DecoderMethod, evaluate
+from app.training.evaluation import DecoderMethod, judge
 from app.training.sheet import ContactSheet
 from app.training.trainer import Trainer
 
@@ -29,7 +29,7 @@ class Validation:
         if not self._contents or not self._styles:
             return None
         sheet = ContactSheet(self._contents, self._styles, CONTENTS, CELL)
-        (scores,) = evaluate(
+        (scores,) = judge(
             self._trainer.encoder,
             [DecoderMethod("decoder", self._trainer.average)],
             self._contents,

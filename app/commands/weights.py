@@ -1,0 +1,107 @@
+"""`impasto weights`: look into weights files, and make them of public checkpoints."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+from tqdm import tqdm
+
+from app.network.layout import VGG19, decoder_upsampling, encoder_stages
+from app.network.weights import WeightsError, WeightsFile, read_weights
+
+PIXELS: Final = 512 * 512
+
+
+@click.group()
+def weights() -> None:
+    """Look into weights files, and make them of public checkpoints."""
+
+
+@weights.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(file: Path, as_json: bool) -> None:
+    """Tell what FILE (safetensors) is: encoder or decoder, layers, size, cost, hash, metadata."""
+    try:
+        facts = _facts(read_weights(file), file.stat().st_size)
+    except WeightsError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        text = "; ".join(f"{key} = {entry}" for key, entry in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{name:12} {text}")
+
+
+@weights.command("import")
+@click.option("--vgg", type=click.Path(path_type=Path), help="vgg_normalised.pth of naoto0804/pytorch-AdaIN.")
+@click.option("--decoder", type=click.Path(path_type=Path), help="decoder.pth of the same.")
+@click.option("--torchvision", type=click.Choice(["vgg16", "vgg19"]), help="Fetch torchvision's ImageNet weights.")
+@click.option("--file", type=click.Path(path_type=Path), help="With --torchvision: its .pth, fetched before.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder for the files.  [default: here]")
+def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, file: Path | None, out: Path) -> None:
+    """Make our files of public PyTorch checkpoints, without running anything those hold.
+
+    \b
+    impasto weights import --vgg vgg_normalised.pth --decoder decoder.pth --out adain/
+    IMPASTO_ENCODER_WEIGHTS=adain/vgg19-relu4_1.safetensors \\
+      IMPASTO_DECODER_WEIGHTS=adain/decoder.safetensors impasto serve
+    impasto weights import --torchvision vgg19 --out vgg/     an encoder for `impasto train --encoder vgg19`
+
+    A decoder belongs to the encoder it was trained under: take both from one place.
+    """
+    if not (vgg or decoder or torchvision):
+        raise click.UsageError("give --vgg, --decoder or --torchvision")
+    if vgg and torchvision == "vgg19":
+        raise click.UsageError("--vgg and --torchvision vgg19 write the same file; give one of them")
+    if file and not torchvision:
+        raise click.UsageError("--file: goes with --torchvision, which tells the network it is of")
+    from app.files import write_whole
+    from app.training import public
+
+    try:
+        made = {}
+        if vgg:
+            made["vgg19-relu4_1.safetensors"] = public.adain_vgg(vgg)
+        if decoder:
+            made["decoder.safetensors"] = public.adain_decoder(decoder)
+        if torchvision:
+            state = public.read_checkpoint(file) if file else public.fetch(torchvision)
+            made[f"{torchvision}-relu4_1.safetensors"] = public.torchvision_vgg(torchvision, state)
+        for name, imported in tqdm(made.items(), "writing", unit="file", leave=False, delay=1):
+            write_whole(out / name, imported.encoded())
+            click.echo(str(out / name))
+    except WeightsError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def _facts(file: WeightsFile, size: int) -> dict[str, object]:
+    kind, cost = _kind(file)
+    return {
+        "file": str(file.path),
+        "is": kind,
+        "layers": " ".join(f"{n_in}>{n_out}" for n_in, n_out in file.widths),
+        "parameters": sum(c.weight.size + c.bias.size for c in file.convolutions),
+        "bytes": size,
+        "GMAC": round(cost / 1e9, 1),
+        "sha256": file.sha256,
+        "metadata": file.metadata,
+    }
+
+
+def _kind(file: WeightsFile) -> tuple[str, float]:
+    """What it is, and multiplications for a picture of 512 x 512."""
+    costs = [9.0 * n_in * n_out * PIXELS for n_in, n_out in file.widths]
+    try:
+        stages = encoder_stages(file)
+    except WeightsError:
+        after = decoder_upsampling(file)
+        up = len(after)
+        return "decoder", sum(cost / 4 ** (up - sum(i > a for a in after)) for i, cost in enumerate(costs))
+    scales = [scale for scale, stage in enumerate(stages) for _ in stage]
+    name = "VGG-19" if stages == VGG19 else "VGG-16"
+    return f"{name} encoder up to relu4_1", sum(c / 4**scale for c, scale in zip(costs, scales, strict=True))
