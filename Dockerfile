@@ -16,7 +16,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY app app
-RUN pip install . && python -m compileall -q /opt/impasto/lib
+RUN pip install .
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Impasto" \
