@@ -16,8 +16,8 @@ from tests.engine.engines import WHOLE, differences, engine, gradient_masks, job
 from tests.engine.test_ncnn import decoder_file
 from tests.pictures import photo
 
-NARROW = Limits(tile_width=72, slab_rows=8, feature_memory=2**30)
-SPILLED = Limits(tile_width=104, slab_rows=16, feature_memory=0)
+NARROW = Limits(tile_width=136, slab_rows=16, feature_memory=2**30)
+SPILLED = Limits(tile_width=160, slab_rows=32, feature_memory=0)
 UNEVEN = Limits(tile_width=165, slab_rows=42, feature_memory=0)
 
 
@@ -37,10 +37,10 @@ def test_columns_keep_every_position_once_with_its_margin(width: int, widest: in
     assert max(sizes) <= widest
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    height=st.integers(1, 330),
-    width=st.integers(1, 330),
+    height=st.integers(1, 240),
+    width=st.integers(1, 240),
     limits=st.sampled_from([NARROW, SPILLED, UNEVEN]),
     masked=st.booleans(),
 )
@@ -55,7 +55,7 @@ def test_tiles_equal_the_untiled_run_at_any_size(height: int, width: int, limits
 
 @pytest.mark.parametrize("limits", [NARROW, SPILLED])
 def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
-    content = photo("astronaut")[:251, :302]
+    content = photo("astronaut")[:171, :242]
     work = job(content, ("coffee", "rocket"), (1, 1), 1.0, gradient_masks(content))
     [tiled], [whole] = engine("torch", limits).stylize([work]), engine("torch", WHOLE).stylize([work])
     assert differences(tiled, whole).max() <= 1
@@ -64,7 +64,7 @@ def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
 @pytest.mark.parametrize("library", ["ncnn", "torch"])
 @pytest.mark.parametrize("limits", [NARROW, UNEVEN])
 def test_a_style_in_tiles_has_the_code_of_the_whole(library: str, limits: Limits) -> None:
-    picture = photo("coffee")[:333, :407]
+    picture = photo("coffee")[:211, :269]
     tiled, whole = engine(library, limits).encode_style(picture), engine(library, WHOLE).encode_style(picture)
     np.testing.assert_allclose(tiled.mean, whole.mean, atol=1e-5 * whole.mean.max())
     np.testing.assert_allclose(tiled.std, whole.std, atol=1e-5 * whole.std.max())
@@ -95,24 +95,27 @@ def test_features_on_disk_come_back_to_eleven_bits() -> None:
 
 
 MEASURED_RUN = """
-import resource, sys
+import sys
 import numpy as np
 from app.engine.create import create_engine
 from app.engine.base import Job
+from app.engine.tiles import Limits
 from app.network.blend import shares
 from tests.pictures import photo
 
-engine = create_engine("ncnn", "cpu")
+engine = create_engine("ncnn", "cpu", limits=Limits(feature_memory=0))
 code = engine.encode_style(photo("coffee", 128))
-content = np.tile(photo("astronaut"), (16, 3, 1))[:, :1500]
+content = np.tile(photo("astronaut"), (5, 3, 1))[:, :1500]
 [result] = engine.stylize([Job(content, (code,), shares([1.0]))])
 assert result.shape == content.shape and result.std() > 20
 assert "torch" not in sys.modules
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+[peak] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(int(peak.split()[1]) // 1024)
 """
 
 
-def test_twelve_megapixels_take_less_than_1300_megabytes() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory where Linux tells it")
+def test_four_megapixels_take_less_than_1000_megabytes() -> None:
     run = subprocess.run([sys.executable, "-c", MEASURED_RUN], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 1300
+    assert int(run.stdout) < 1000
