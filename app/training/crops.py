@@ -60,9 +60,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
                 return read(path, max(READ_AT, 2 * self.size))
             except (OSError, ImageError) as error:
                 logger.warning("%s is no longer readable (%s); another is taken", path, error)
-        raise TrainingError(
-            f"{ATTEMPTS} pictures in a row can't be read any more, {path} the last; are they still there?"
-        )
+        raise TrainingError(f"{ATTEMPTS} pictures in a row can no longer be read, {path} the last; are they there?")
 
 
 def seed_of(*parts: int | str) -> int:

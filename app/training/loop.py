@@ -70,6 +70,7 @@ class Run:
         self.out = out
         self.content = content
         self.style = style
+        self.decoder_path = out / DECODER
         self.step = 0
         self.best = float("inf")
         self.trainer = Trainer(options, encoder, decoder, device)
@@ -132,7 +133,7 @@ class Run:
             "fingerprints": [self.content.fingerprint, self.style.fingerprint],
             "encoder_sha256": self.trainer.encoder.sha256,
         }
-        checkpoint.write(self.out / DECODER, self._decoder_file())
+        checkpoint.write(self.decoder_path, self._decoder_file())
         checkpoint.save(self.out / CHECKPOINT, self.trainer.tensors(), facts)
 
     def _batches(self) -> Iterator[tuple[Phase, Generator, Batch, Encoded, float]]:

@@ -24,7 +24,7 @@ class TrainingOptions(BaseModel):
     seed: int = _in("Data", 0, "Same seed, same pictures, same machine: same numbers.", ge=0)
 
     encoder: Literal["vgg16", "vgg19", "resnet50"] = _in(
-        "Network", "vgg16", "vgg16 is embedded; the others come from --encoder-weights, or torchvision fetches them."
+        "Network", "vgg16", "vgg16 is embedded; vgg19 needs --encoder-weights; resnet50 is else fetched."
     )
     encoder_weights: Path | None = _in("Network", None, "The encoder's file, as `impasto weights import` writes it.")
     widths: str = _in(

@@ -1,0 +1,80 @@
+"""From what a user asks for to a run that is ready to go."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import ValidationError
+
+from app.engine.create import available_cores
+from app.network.decoder import Decoder
+from app.network.weights import read_weights
+from app.training import checkpoint
+from app.training.data import Index, Splits, split
+from app.training.encoders import load_encoder
+from app.training.errors import TrainingError
+from app.training.loop import CHECKPOINT, Run
+from app.training.options import TrainingOptions
+from app.training.trainer import chosen_device, new_decoder
+
+# What a checkpoint's tensors belong to.
+FIXED: Final = ("encoder", "widths", "decoder", "adversarial")
+
+
+def start(
+    content: Path | None, style: Path | None, out: Path, resume: bool, asked: dict[str, str]
+) -> tuple[Run, list[str]]:
+    """A new run, or one taken up where it stopped, and what to tell about it. `asked` are options by name.
+
+    Raises TrainingError or WeightsError for whatever keeps it from running.
+    """
+    saved = out / CHECKPOINT
+    if not resume and saved.exists():
+        raise TrainingError(f"{out}: already holds a run; --resume goes on with it, or choose another --out")
+    tensors, facts = checkpoint.load(saved) if resume else ({}, {})
+    options = _options(facts.get("options", {}), asked)
+    content = content or (Path(facts["content"]) if facts else None)
+    style = style or (Path(facts["style"]) if facts else None)
+    if content is None or style is None:
+        raise TrainingError("--content and --style: give a folder of photos and a folder of paintings")
+    device = chosen_device(options.device)
+    torch.set_num_threads(options.threads or available_cores())
+    encoder = load_encoder(options.encoder, options.encoder_weights)
+    decoder = Decoder.from_weights(read_weights(options.decoder)) if options.decoder else new_decoder(options)
+    contents, styles = _pictures(content, style, out, options)
+    run = Run(options, contents, styles, encoder, decoder, device, out)
+    said = [contents.summary(), styles.summary()]
+    said += [f"{part.folder}: too few pictures to validate with" for part in (contents, styles) if not part.val]
+    if facts:
+        if facts["encoder_sha256"] != encoder.sha256:
+            raise TrainingError(f"{out}: was trained under another encoder file; give that as --encoder-weights")
+        run.resume(tensors, facts)
+        if facts["fingerprints"] != [contents.fingerprint, styles.fingerprint]:
+            said.append("The pictures are not those it began with; it goes on with what is there now.")
+    precision = "bfloat16" if run.trainer.half else "float32"
+    said.append(f"{options.encoder} on {device} in {precision}, steps {run.step} to {options.steps}, into {out}")
+    return run, said
+
+
+def _options(saved: dict[str, Any], asked: dict[str, str]) -> TrainingOptions:
+    try:
+        options = TrainingOptions.model_validate(saved | asked)
+        before = TrainingOptions.model_validate(saved)
+    except ValidationError as invalid:
+        faults = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}; found {e['input']!r}" for e in invalid.errors()]
+        raise TrainingError("; ".join(faults)) from None
+    for name in FIXED if saved else ():
+        if getattr(options, name) != getattr(before, name):
+            raise TrainingError(
+                f"--{name.replace('_', '-')}: was {getattr(before, name)} when the run began; choose another --out"
+            )
+    return options
+
+
+def _pictures(content: Path, style: Path, out: Path, options: TrainingOptions) -> tuple[Splits, Splits]:
+    index = Index(out / "pictures.json")
+    threads = 2 * available_cores()
+    contents = split(content, index, options.val_share, options.test_share, threads)
+    styles = split(style, index, options.val_share, options.test_share, threads)
+    checkpoint.write(index.path, index.encoded())
+    return contents, styles
