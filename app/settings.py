@@ -45,7 +45,9 @@ class Settings(BaseSettings):
         description="most pixels the network takes in one batch; a GPU gains from millions, a CPU nothing",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
-    grace_seconds: float = Field(30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM")
+    grace_seconds: float = Field(
+        30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM, in seconds"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -1,9 +1,7 @@
 """`impasto stylize`: the engine on files and folders, without a server."""
 
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,6 +17,7 @@ from app.engine.base import Engine
 from app.engine.create import EngineUnavailable, create_engine
 from app.engine.styles import StyleLibrary, style_id
 from app.engine.worker import encode_styles
+from app.files import write_whole
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, Limits, SizeError, StyleSource, finish, prepare
@@ -163,19 +162,6 @@ class Run:
         height, width = result.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that whoever looks sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".impasto-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path]) -> list[Task]:

@@ -1,0 +1,132 @@
+"""Forms as they stream in: the same whatever the chunks, and cut off at the byte that breaks a limit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.http.forms import MAX_PARTS, MAX_TEXT_BYTES, Form, read_form
+from app.http.problems import Problem
+
+BOUNDARY = "--------b"
+TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def part(name: str, data: bytes, filename: str | None = None) -> bytes:
+    file = "" if filename is None else f'; filename="{filename}"'
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+    return head.encode() + data + b"\r\n"
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def read(chunks: Sequence[bytes], kind: str | None = TYPE, length: int | None = None, **limits: int) -> Form:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    limits = {"max_file_bytes": 1000, "max_request_bytes": 100_000, **limits}
+    declared = None if length is None else str(length)
+    return asyncio.run(read_form(kind, declared, stream(), **limits))
+
+
+def problem(chunks: Sequence[bytes], **more: int) -> Problem:
+    with pytest.raises(Problem) as caught:
+        read(chunks, **more)
+    return caught.value
+
+
+def contents(form: Form) -> tuple[dict[str, list[str]], dict[str, list[bytes]]]:
+    return form.texts, {name: [file.data.read() for file in files] for name, files in form.files.items()}
+
+
+names = st.sampled_from(["content", "style", "strength", "имя"])
+parts = st.lists(st.tuples(names, st.binary(max_size=300), st.booleans()), max_size=8)
+
+
+@given(parts, st.lists(st.integers(1, 200), min_size=1, max_size=30))
+def test_a_form_is_the_same_however_it_is_cut_into_chunks(
+    wanted: list[tuple[str, bytes, bool]], lengths: list[int]
+) -> None:
+    body = b"".join(part(name, data, "f" if is_file else None) for name, data, is_file in wanted) + END
+    chunks, at, turn = [], 0, 0
+    while at < len(body):
+        chunks.append(body[at : at + lengths[turn % len(lengths)]])
+        at, turn = at + lengths[turn % len(lengths)], turn + 1
+    texts, files = contents(read(chunks))
+    expected_texts: dict[str, list[str]] = {}
+    expected_files: dict[str, list[bytes]] = {}
+    for name, data, is_file in wanted:
+        if is_file:
+            expected_files.setdefault(name, []).append(data)
+        else:
+            expected_texts.setdefault(name, []).append(data.decode("utf-8", "replace").strip())
+    assert (texts, files) == (expected_texts, expected_files)
+
+
+@given(st.integers(0, 1000))
+def test_a_body_that_stops_anywhere_is_refused(cut: int) -> None:
+    body = part("content", b"x" * 500, "f") + part("size", b"64") + END
+    whole = len(body) - len(b"--\r\n")
+    found = problem([body[: min(cut, whole)]])
+    assert found.kind.name == "malformed-multipart"
+
+
+def test_a_file_may_have_as_many_bytes_as_the_limit_and_not_one_more() -> None:
+    assert contents(read([part("content", b"x" * 1000, "f") + END]))[1] == {"content": [b"x" * 1000]}
+    found = problem([part("content", b"x" * 1001, "f") + END])
+    assert (found.kind.name, found.members) == ("file-too-large", {"field": "content", "limit": 1000})
+
+
+def test_nothing_after_the_broken_limit_is_read() -> None:
+    taken = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield part("content", b"", "f").removesuffix(b"\r\n")
+        while True:
+            taken.append(1)
+            yield b"x" * 100
+
+    with pytest.raises(Problem):
+        asyncio.run(read_form(TYPE, None, endless(), max_file_bytes=1000, max_request_bytes=10**9))
+    assert len(taken) == 11
+
+
+def test_a_request_is_refused_by_its_declared_length_before_a_byte_is_read() -> None:
+    assert problem([], length=100_001).kind.name == "request-too-large"
+
+
+def test_a_request_is_refused_by_its_bytes_whatever_it_declares() -> None:
+    body = b"".join(part("style", b"x" * 900, "f") for _ in range(50))
+    found = problem([body], length=10, max_request_bytes=2000)
+    assert (found.kind.name, found.members["limit"]) == ("request-too-large", 2000)
+
+
+def test_a_text_may_be_as_long_as_the_limit_and_not_one_byte_more() -> None:
+    read([part("style_id", b"x" * MAX_TEXT_BYTES) + END])
+    assert problem([part("style_id", b"x" * (MAX_TEXT_BYTES + 1)) + END]).kind.name == "field-too-large"
+
+
+def test_there_may_be_as_many_parts_as_the_limit_and_not_one_more() -> None:
+    read([part("style_id", b"x") * MAX_PARTS + END])
+    assert problem([part("style_id", b"x") * (MAX_PARTS + 1) + END]).kind.name == "request-too-large"
+
+
+def test_endless_headers_are_refused() -> None:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="a"\r\n'.encode()
+    for more in (b"X-A: b\r\n" * 10_000, b"X-A: " + b"b" * 1_000_000 + b"\r\n"):
+        assert problem([head + more + b"\r\nx\r\n" + END], max_request_bytes=10**7).kind.name == "malformed-multipart"
+
+
+def test_what_a_browser_sends_for_an_empty_file_input_is_no_file() -> None:
+    form = read([part("style", b"", "") + part("style", b"", "empty.jpg") + part("style", b"x", "") + END])
+    assert contents(form)[1] == {"style": [b"", b"x"]}
+
+
+def test_files_are_closed_with_their_form() -> None:
+    form = read([part("content", b"x", "f") + END])
+    form.close()
+    assert form.files["content"][0].data.closed

@@ -1,0 +1,52 @@
+"""Every knob can be turned, from the environment and from the command line, and says what it is."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def test_every_setting_is_described_with_its_unit() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        for ending, unit in (("_bytes", "bytes"), ("_timeout", "seconds"), ("_seconds", "seconds"), ("size", "pixels")):
+            if name.endswith(ending):
+                assert unit in field.description, name
+
+
+def test_the_environment_turns_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPASTO_MAX_FILE_BYTES", "5")
+    monkeypatch.setenv("IMPASTO_CORS_ORIGINS", "https://a.example, https://b.example")
+    settings = Settings()
+    assert settings.max_file_bytes == 5
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_FILE_BYTES", "0"),
+        ("REQUEST_TIMEOUT", "nan"),
+        ("ENGINE", "abacus"),
+        ("DEVICE", "cuda:x"),
+        ("PORT", "70000"),
+    ],
+)
+def test_a_senseless_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"IMPASTO_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_serve_help_lists_each_with_its_variable_and_default() -> None:
+    command = (sys.executable, "-m", "app", "serve", "--help")
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    words = " ".join(text.split())
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in words
+        assert f"IMPASTO_{name.upper()}" in words
+        if isinstance(field.default, int | float):
+            assert f"IMPASTO_{name.upper()}; default: {field.default}" in words
