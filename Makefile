@@ -28,7 +28,8 @@ format: $(VENV)/.dev  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## measure the service beside the bare network
+bench: $(VENV)/.bench  ## measure the engines and the service, each beside its peers
+	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.serving
 
 clean:  ## remove the virtual environment and every cache
@@ -49,3 +50,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Impasto and its test tools into $(VENV) (a few minutes the first time)"
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[bench]'
+	@touch $@
