@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -51,7 +52,9 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
         yield
         await service.stop()
 
-    app = FastAPI(
+    # /docs with its scripts from here, not from other people's servers.
+    app = FastAPIOffline(
+        redoc_url=None,
         title="Impasto",
         version=version("impasto"),
         description=DESCRIPTION,

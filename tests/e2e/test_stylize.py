@@ -1,6 +1,7 @@
 """What a web developer gets from POST /stylize: real photos in, stylised photos out, over HTTP."""
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -237,4 +238,11 @@ def test_the_docs_show_every_field_with_an_example_and_every_error(client: httpx
     assert {"/problems/unreadable-image", "/problems/queue-full"} <= {example["type"] for example in examples}
     for example in examples:
         assert client.get(example["type"]).json()["title"] == example["title"]
-    assert client.get("/docs").status_code == 200
+
+
+def test_the_docs_need_nothing_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert client.get(address).status_code == 200, address
