@@ -8,6 +8,7 @@ network sees beyond an edge, which is computed and thrown away, so that no seam 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from app.engine.features import FeatureStore, feature_store
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, affine
+
+READ_ROWS: Final = 32  # rows of relu4_1 adapted at once: several arrays of their size are in memory then
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Limits:
     """
 
     tile_width: int = 1024
-    slab_rows: int = 128
+    slab_rows: int = 96
     feature_memory: int = 256 * 2**20
 
 
@@ -125,8 +128,8 @@ class TiledNetwork:
 
     def _adapted(self, adapt: "_Adaptation", store: FeatureStore, height: int, column: Column) -> Iterator[FloatArray]:
         across = slice(column.left, column.right)
-        for top in range(0, height, self._limits.slab_rows):
-            down = slice(top, min(height, top + self._limits.slab_rows))
+        for top in range(0, height, READ_ROWS):
+            down = slice(top, min(height, top + READ_ROWS))
             yield adapt(store.get(down, across), down, across)
 
 
