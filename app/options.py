@@ -1,8 +1,8 @@
 """The controls of one stylisation: what they mean, their ranges and defaults, for HTTP and the command line alike."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 MAX_STYLES: Final = 8
@@ -62,10 +62,23 @@ class Options(BaseModel):
         90, ge=1, le=100, description="Quality of a JPEG or WebP file, 1 to 100; PNG is lossless.", examples=[90]
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_within_limits(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        default, limit = cls.model_fields["style_size"].default, (info.context or {}).get("style_size")
+        return values if limit is None else {"style_size": min(default, limit), **values}
+
     @field_validator("size", "style_size")
     @classmethod
     def _within_limits(cls, value: int | None, info: ValidationInfo) -> int | None:
         limit = (info.context or {}).get(info.field_name)
         if value is not None and limit is not None and value > limit:
             raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": limit})
+        return value
+
+    @field_validator("weight")
+    @classmethod
+    def _some_weight(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value and not any(value):
+            raise PydanticCustomError("all_zero", "At least one must be greater than 0")
         return value

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.network.weights import DECODER, ENCODER
@@ -55,3 +55,22 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(origin.strip() for origin in value.split(",") if origin.strip())
         return value
+
+
+class WrongSettings(Exception):
+    """Settings are out of range or of no sense; the message is one line that names each, for the operator."""
+
+
+def read_settings(**given: str | None) -> Settings:
+    """Settings from the environment, but for those given here and not None.
+
+    Raises WrongSettings.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as invalid:
+        faults = []
+        for error in invalid.errors():
+            name = str(error["loc"][0])
+            faults.append(f"{name} (IMPASTO_{name.upper()}): {error['msg']}; found {error['input']!r}")
+        raise WrongSettings("; ".join(faults)) from None

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import uvicorn
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from app.settings import Settings
+from app.settings import Settings, WrongSettings, read_settings
 
 if TYPE_CHECKING:
     from app.http.service import Service
@@ -69,10 +68,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _serve(**given: str | None) -> None:
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as invalid:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()]
-        raise click.UsageError("; ".join(faults)) from None
+        settings = read_settings(**given)
+    except WrongSettings as error:
+        raise click.UsageError(str(error)) from None
     from app.http.protocol import ProblemProtocol
     from app.main import create_app
 

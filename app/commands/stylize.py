@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from app.files import write_whole
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, Limits, SizeError, StyleSource, finish, prepare
-from app.settings import Settings
+from app.settings import Settings, WrongSettings, read_settings
 
 PICTURES: Final = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
@@ -95,10 +95,14 @@ def stylize(
     The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
     environment variables (IMPASTO_*).
     """
+    try:
+        settings = read_settings()
+    except WrongSettings as error:
+        raise click.UsageError(str(error)) from None
     tasks = _tasks(content, styles)
-    options = _options(weights, given, len(tasks[0].styles), len(masks))
-    file, folder = _output(tasks, output, options)
-    settings = Settings()
+    options = _options(weights, given, len(tasks[0].styles), len(masks), settings)
+    inputs = {path.resolve() for path in (*masks, *(path for task in tasks for path in (task.content, *task.styles)))}
+    file, folder = _output(tasks, output, options, inputs)
     try:
         engine = create_engine(
             settings.engine,
@@ -109,7 +113,7 @@ def stylize(
         )
     except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    run = Run(engine, settings, options, masks)
+    run = Run(engine, settings, options, masks, inputs)
     failures = 0
     for task in tqdm(tasks, unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()):
         report = run.one(task, file, folder)
@@ -127,10 +131,13 @@ def stylize(
 class Run:
     """What stays the same from one picture to the next."""
 
-    def __init__(self, engine: Engine, settings: Settings, options: Options, masks: Sequence[Path]) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, options: Options, masks: Sequence[Path], inputs: Set[Path]
+    ) -> None:
         self.engine = engine
         self.options = options
         self.masks = masks
+        self.inputs = inputs
         self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
         self.library = StyleLibrary(settings.style_cache_bytes)
 
@@ -153,12 +160,18 @@ class Run:
             job = encode_styles(self.engine, prepared.work, self.library)
             (result,) = self.engine.stylize([job])
             format = _format(self.options, file, prepared.photo.format)
-            path = file or folder / (task.name + SUFFIXES[format])
-            write_whole(path, finish(prepared, result, self.options, format))
+            data = finish(prepared, result, self.options, format)
         except FieldError as error:
             return {**report, "error": f"{error.field}: {error}"}
         except (SizeError, OSError) as error:
             return {**report, "error": str(error)}
+        path = file or folder / (task.name + SUFFIXES[format])
+        if path.resolve() in self.inputs:
+            return {**report, "error": f"{path}: is one of the inputs; choose another output"}
+        try:
+            write_whole(path, data)
+        except OSError as error:
+            return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
         height, width = result.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
@@ -192,32 +205,33 @@ def _pictures(path: Path) -> list[Path]:
     return found
 
 
-def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int) -> Options:
+def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Options:
     if weights and len(weights) != styles:
         raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
-    if weights and not sum(weights):
-        raise click.UsageError("--weight: at least one must be greater than 0")
     if masks and masks != styles:
         raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
     values = {name: value for name, value in given.items() if value is not None}
+    limits = {"size": settings.max_size, "style_size": settings.max_style_size}
     try:
-        return Options.model_validate({**values, "weight": tuple(weights)})
+        return Options.model_validate({**values, "weight": tuple(weights)}, context=limits)
     except ValidationError as invalid:
         faults = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}; found {e['input']!r}" for e in invalid.errors()]
         raise click.UsageError("; ".join(faults)) from None
 
 
-def _output(tasks: Sequence[Task], output: Path | None, options: Options) -> tuple[Path | None, Path]:
+def _output(
+    tasks: Sequence[Task], output: Path | None, options: Options, inputs: Set[Path]
+) -> tuple[Path | None, Path]:
     """The one file results go to, if it is one; and the folder they go to otherwise."""
     if output is None:
         return None, Path()
     if len(tasks) > 1 or output.is_dir() or not output.suffix:
-        if output.exists() and not output.is_dir():
+        if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
         return None, output
     if output.suffix.lower() not in FORMATS and options.format is None:
         raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
-    if output.resolve() in {path.resolve() for path in (tasks[0].content, *tasks[0].styles)}:
+    if output.resolve() in inputs:
         raise click.UsageError(f"{output}: is one of the inputs; choose another output")
     return output, output.parent
 

@@ -66,8 +66,6 @@ def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_s
     weights = _list(form, "weight")
     if styles and weights and len(weights) != len(styles):
         faults.add("weight", f"one per style, or none: {len(styles)} styles, {len(weights)} weights", len(styles))
-    if options and options.weight and not sum(options.weight):
-        faults.add("weight", "at least one must be greater than 0")
     if styles and files["mask"] and len(files["mask"]) != len(styles):
         faults.add("mask", f"one per style, or none: {len(styles)} styles, {len(files['mask'])} masks", len(styles))
     if faults.errors or options is None:
