@@ -3,27 +3,34 @@
 
 FROM python:3.11-slim AS build
 ARG VARIANT=cpu
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/impasto
-ENV PATH=/opt/impasto/bin:$PATH
+# pip stays outside the environment it fills, so that the image carries none there.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_PYTHON=/opt/impasto/bin/python
+RUN python -m venv --without-pip /opt/impasto
 # torch first and alone: it is gigabytes and changes seldom. The CPU build comes from PyTorch's own index.
-RUN if [ "$VARIANT" = cpu ]; then \
-      pip install "torch>=2.4" --index-url https://download.pytorch.org/whl/cpu; \
-    else \
-      pip install "torch>=2.4"; \
-    fi
+RUN case "$VARIANT" in \
+      cpu) pip install "torch>=2.4" --index-url https://download.pytorch.org/whl/cpu ;; \
+      cuda) pip install "torch>=2.4" ;; \
+      *) echo "VARIANT is '$VARIANT'; it can be cpu or cuda" >&2; exit 1 ;; \
+    esac
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml ./
+# The other dependencies without the sources: a change of code installs nothing again.
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+      > requirements.txt \
+    && pip install -r requirements.txt
+COPY README.md LICENSE ./
 COPY models models
 COPY app app
-RUN pip install .
+RUN pip install --no-deps .
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Impasto" \
-      org.opencontainers.image.description="Repaint a photo in the style of any picture" \
+      org.opencontainers.image.description="Repaint a photo in the style of any picture: an AdaIN style-transfer REST service" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/impasto /opt/impasto
+# HOME is for caches of libraries: user 10001 has no other place to write to.
 ENV PATH=/opt/impasto/bin:$PATH \
+    HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     IMPASTO_HOST=0.0.0.0 \
@@ -33,7 +40,8 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Past any proxy the environment names: the service is in this container.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['IMPASTO_PORT'] + '/healthz', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['IMPASTO_PORT'] + '/healthz', timeout=2)"]
 ENTRYPOINT ["impasto"]
 CMD ["serve"]
