@@ -96,6 +96,10 @@ def _form_schema() -> dict[str, Any]:
     options = Options.model_json_schema()["properties"]
     for schema in options.values():
         schema.pop("title", None)
+        if optional := schema.pop("anyOf", None):
+            # A form has no null: a field that may be None is one that may be absent.
+            schema.update(next(kind for kind in optional if kind["type"] != "null"))
+            del schema["default"]
         if examples := schema.pop("examples", None):
             schema["example"] = examples[0]
     return {

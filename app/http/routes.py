@@ -20,11 +20,18 @@ from app.http.stylize import stylize
 
 router = APIRouter()
 
+DESCRIPTION = """A photo and one to eight styles in, the repainted photo out.
+
+Blends, strength and masks act on the network's features (relu4_1), as in Huang & Belongie (2017). The answer names
+the uploaded styles in `X-Style-Id`: send an id as `style_id` next time, instead of the picture. Orientation is applied,
+colours are converted to sRGB, transparency is kept in PNG and WebP, and the answer carries no metadata."""
+
 router.add_api_route(
     "/stylize",
     stylize,
     methods=["POST"],
     summary="Repaint a photo in the style of other pictures",
+    description=DESCRIPTION,
     response_class=Response,
     responses=stylize_responses(),
     openapi_extra=stylize_operation(),
