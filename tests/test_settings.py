@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, WrongSettings, read_settings
 
 
 def test_every_setting_is_described_with_its_unit() -> None:
@@ -39,6 +39,22 @@ def test_a_senseless_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str
     monkeypatch.setenv(f"IMPASTO_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_what_is_given_wins_over_the_environment_and_every_fault_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IMPASTO_PORT", "1")
+    monkeypatch.setenv("IMPASTO_THREADS", "3")
+    settings = read_settings(port="2", host=None)
+    assert (settings.port, settings.threads, settings.host) == (2, 3, "127.0.0.1")
+    monkeypatch.setenv("IMPASTO_THREADS", "many")
+    with pytest.raises(WrongSettings) as caught:
+        read_settings(port="70000")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "port (IMPASTO_PORT): Input should be less than or equal to 65535; found '70000'" in message
+    assert "threads (IMPASTO_THREADS): Input should be a valid integer" in message
 
 
 def test_serve_help_lists_each_with_its_variable_and_default() -> None:

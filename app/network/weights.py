@@ -81,7 +81,10 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
         tensors = load(data)
         with safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except KeyError as error:
+        # What numpy has no type for, as bfloat16.
+        raise WeightsError(f"{path}: has tensors of type {error.args[0]}; expected float32 or float16") from None
+    except (SafetensorError, json.JSONDecodeError, TypeError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error})") from None
     return WeightsFile(path, digest, _convolutions(path, tensors), metadata)
 
@@ -111,6 +114,9 @@ def _convolutions(path: Path, tensors: dict[str, NDArray[np.generic]]) -> tuple[
                 f"{path}: convs.{n} has weight {weight.shape} and bias {bias.shape}; "
                 "expected (out, in, 3, 3) and (out,)"
             )
+        for tensor in (weight, bias):
+            if not np.issubdtype(tensor.dtype, np.floating):
+                raise WeightsError(f"{path}: convs.{n} has values of {tensor.dtype}; expected float32 or float16")
         if previous is not None and weight.shape[1] != previous:
             raise WeightsError(f"{path}: convs.{n} takes {weight.shape[1]} channels; convs.{n - 1} gives {previous}")
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):

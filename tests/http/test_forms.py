@@ -1,13 +1,15 @@
 """Forms as they stream in: the same whatever the chunks, and cut off at the byte that breaks a limit."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.forms import MAX_PARTS, MAX_TEXT_BYTES, Form, read_form
+from app.http.forms import IN_MEMORY_BYTES, MAX_PARTS, MAX_TEXT_BYTES, Form, read_form
 from app.http.problems import Problem
 
 BOUNDARY = "--------b"
@@ -124,6 +126,71 @@ def test_endless_headers_are_refused() -> None:
 def test_what_a_browser_sends_for_an_empty_file_input_is_no_file() -> None:
     form = read([part("style", b"", "") + part("style", b"", "empty.jpg") + part("style", b"x", "") + END])
     assert contents(form)[1] == {"style": [b"", b"x"]}
+
+
+def test_what_stands_after_the_form_is_no_part_of_it() -> None:
+    assert contents(read([part("size", b"64") + END + b"trailing\r\n" + part("size", b"65") + END])) == (
+        {"size": ["64"]},
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"a preamble\r\n" + part("size", b"64") + END,
+        part("size", b"64").replace(b'; name="size"', b"") + END,
+        part("size", b"64").replace(b'Content-Disposition: form-data; name="size"\r\n', b"") + END,
+        part("size", b"64").replace(b"\r\n", b"\n") + END,
+        part("size", b"64").replace(b"Content-Disposition:", b"Content-Disposition") + END,
+        part("size", b"64").replace(b"--b", b"--c") + END,
+    ],
+)
+def test_what_is_no_form_is_refused(body: bytes) -> None:
+    assert problem([body]).kind.name == "malformed-multipart"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (None, "unsupported-media-type"),
+        ("", "unsupported-media-type"),
+        ("image/jpeg", "unsupported-media-type"),
+        (f"multipart/mixed; boundary={BOUNDARY}", "unsupported-media-type"),
+        ("multipart/form-data", "malformed-multipart"),
+        ("multipart/form-data; boundary=", "malformed-multipart"),
+        (f"multipart/form-data; boundary={'x' * 5000}", "malformed-multipart"),
+    ],
+)
+def test_a_body_that_is_declared_as_something_else_is_refused(kind: str | None, expected: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read([part("size", b"64") + END], kind)
+    assert caught.value.kind.name == expected
+
+
+@pytest.mark.parametrize(
+    "kind", [f'multipart/form-data; boundary="{BOUNDARY}"', f"Multipart/Form-Data; charset=utf-8; Boundary={BOUNDARY}"]
+)
+def test_the_boundary_is_found_as_clients_write_it(kind: str) -> None:
+    assert read([part("size", b"64") + END], kind).texts == {"size": ["64"]}
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files where Linux tells them")
+def test_a_large_file_goes_to_disk_and_is_given_up_with_a_refused_form() -> None:
+    large = 2 * IN_MEMORY_BYTES
+    limits = {"max_file_bytes": large, "max_request_bytes": 10 * large}
+    before = open_files()
+    form = read([part("content", bytes(large), "f") + END], **limits)
+    assert open_files() == before + 1
+    form.close()
+    problem([part("content", bytes(large), "f") + part("style", bytes(large), "f")], **limits)
+    problem([part("content", bytes(large), "f") + part("style", bytes(large + 1), "f") + END], **limits)
+    assert open_files() == before
 
 
 def test_files_are_closed_with_their_form() -> None:

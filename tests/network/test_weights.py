@@ -1,11 +1,14 @@
 """A weights file is what it should be, or one line says which file is wrong and what was expected."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -81,6 +84,10 @@ def not_finite(tensors: Tensors) -> None:
     tensors["convs.7.bias"] = np.array([0, np.nan, 0], np.float32)
 
 
+def whole_numbers(tensors: Tensors) -> None:
+    tensors["convs.2.weight"] = tensors["convs.2.weight"].astype(np.int32)
+
+
 def nothing(tensors: Tensors) -> None:
     tensors.clear()
 
@@ -93,6 +100,7 @@ def nothing(tensors: Tensors) -> None:
         (five_by_five, "expected (out, in, 3, 3)"),
         (break_the_chain, "convs.1 takes 100 channels; convs.0 gives 256"),
         (not_finite, "convs.7 has values that are not finite"),
+        (whole_numbers, "convs.2 has values of int32; expected float32 or float16"),
         (nothing, "convs.N.weight"),
     ],
 )
@@ -101,6 +109,55 @@ def test_wrong_tensors_are_named(copy: Path, spoil: Callable[[Tensors], None], m
     spoil(tensors)
     save_file(tensors, copy)
     refused(copy, message)
+
+
+def small_file(dtype: str = "F32", size: int = 4) -> bytes:
+    """A whole decoder of four thin layers, all zero, 0.1 MB."""
+    header: dict[str, object] = {"__metadata__": {"upsample_after": "0,1,2"}}
+    end = 0
+    for n, (n_in, n_out) in enumerate([(512, 4), (4, 4), (4, 4), (4, 3)]):
+        for part, shape in (("weight", [n_out, n_in, 3, 3]), ("bias", [n_out])):
+            since, end = end, end + size * int(np.prod(shape))
+            header[f"convs.{n}.{part}"] = {"dtype": dtype, "shape": shape, "data_offsets": [since, end]}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+def test_bfloat16_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(small_file("BF16", 2))
+    refused(path, "has tensors of type BF16; expected float32 or float16")
+
+
+DAMAGE = st.tuples(st.integers(0, 700), st.one_of(st.integers(0, 255), st.sampled_from(b'"{}[],:0123456789')))
+
+
+@given(st.lists(DAMAGE, min_size=1, max_size=3))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_header_is_refused_in_one_line_or_does_no_harm(tmp_path: Path, damage: list[tuple[int, int]]) -> None:
+    data = bytearray(small_file())
+    for place, byte in damage:
+        data[place] = byte
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(data)
+    try:
+        assert read_weights(path).widths == ((512, 4), (4, 4), (4, 4), (4, 3))
+    except WeightsError as error:
+        message = str(error)
+    else:
+        return
+    assert message.startswith(str(path))
+    assert len(message.splitlines()) == 1
+
+
+def test_a_flipped_bit_among_the_values_breaks_the_hash(copy: Path) -> None:
+    digest = read_weights(copy).sha256
+    data = bytearray(copy.read_bytes())
+    data[-5] ^= 1
+    copy.write_bytes(data)
+    read_weights(copy)
+    with pytest.raises(WeightsError, match=f"expected {digest[:16]}"):
+        read_weights(copy, digest)
 
 
 def test_half_precision_is_widened(copy: Path) -> None:
