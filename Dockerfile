@@ -8,8 +8,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 RUN python -m venv --without-pip /opt/impasto
 # torch first and alone: it is gigabytes and changes seldom. The CPU build comes from PyTorch's own index.
 RUN case "$VARIANT" in \
-      cpu) pip install "torch>=2.4" --index-url https://download.pytorch.org/whl/cpu ;; \
-      cuda) pip install "torch>=2.4" ;; \
+      cpu) pip install "torch>=2.5" --index-url https://download.pytorch.org/whl/cpu ;; \
+      cuda) pip install "torch>=2.5" ;; \
       *) echo "VARIANT is '$VARIANT'; it can be cpu or cuda" >&2; exit 1 ;; \
     esac
 WORKDIR /src

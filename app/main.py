@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.engine.base import Engine
-from app.engine.create import create_engine
+from app.engine.create import create_engine, engine_devices
 from app.http.gate import Gate
 from app.http.problems import (
     BAD_REQUEST,
@@ -44,7 +44,9 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     `make_engine` makes another engine than the settings name, in the worker's thread.
     """
     settings = settings or Settings()
-    service = Service(settings, make_engine or partial(_engine, settings))
+    devices = engine_devices(settings.engine, settings.device)
+    makers = [make_engine] if make_engine else [partial(_engine, settings, device) for device in devices]
+    service = Service(settings, makers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -79,10 +81,10 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     return app
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, device: str) -> Engine:
     return create_engine(
         settings.engine,
-        settings.device,
+        device,
         threads=settings.threads or None,
         encoder=settings.encoder_weights,
         decoder=settings.decoder_weights,

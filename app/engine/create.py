@@ -50,6 +50,13 @@ def create_engine(
     return _torch_engine(device, threads, encoder, decoder, limits)
 
 
+def engine_devices(name: EngineName = "auto", device: str = "auto") -> list[str]:
+    """One device for each engine to run side by side: every GPU for "cuda", or for "auto" where there are any."""
+    if device == "cuda" or (device == "auto" and name != "ncnn" and _has_nvidia_driver()):
+        return [f"cuda:{index}" for index in range(_cuda_devices())] or [device]
+    return [device]
+
+
 def available_cores() -> int:
     """CPU cores this process may keep busy: its affinity, and its container's quota where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

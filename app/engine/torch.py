@@ -1,9 +1,11 @@
 """The network in torch: the reference every other engine is held against, and the engine for GPUs."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -18,25 +20,35 @@ from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
 from app.network.weights import DECODER, ENCODER, read_weights
 
+TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
+
 ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
 
 
 class TorchEngine:
-    """Encoder and decoder resident on one torch device, channels_last, in float32.
+    """Encoder and decoder resident on one torch device, channels_last; in `dtype`, by default float16 on a GPU.
 
-    Pictures up to a tile's size run whole, as batches; larger ones in tiles. Raises WeightsError when a weights file
-    is missing or wrong.
+    Pictures up to a tile's size run whole, as batches; larger ones in tiles. Where the device has too little memory, a
+    batch is halved, and at last its picture run in small tiles. Raises WeightsError when a weights file is missing or
+    wrong.
     """
 
     def __init__(
-        self, device: str = "cpu", encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
+        self,
+        device: str = "cpu",
+        encoder: Path = ENCODER,
+        decoder: Path = DECODER,
+        limits: Limits | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         limits = limits or Limits()
         self.device = torch.device(device)
+        self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
         self.encoder = self._resident(VGGEncoder.from_weights(read_weights(encoder)))
         self.decoder = self._resident(Decoder.from_weights(read_weights(decoder)))
         self._whole_pixels = limits.tile_width**2
-        self._tiled = TiledNetwork([_Encoding(self, limits)], [_Decoding(self, limits)], limits)
+        self._tiled = self._tiles(limits)
+        self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
     @property
     def name(self) -> str:
@@ -46,14 +58,24 @@ class TorchEngine:
     def encode_style(self, picture: Picture) -> ChannelStatistics:
         if not self._fits(picture):
             return self._tiled.encode_style(picture)
-        mean, std = channel_statistics(self.encoder(self._upload([picture])))
+        mean, std = channel_statistics(self.encoder(self._upload([picture])).float())
         return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
 
     @torch.inference_mode()
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         if not all(self._fits(job.content) for job in jobs):
             return [self._tiled.stylize(job) for job in jobs]
-        features = self.encoder(self._upload([job.content for job in jobs]))
+        with suppress(torch.OutOfMemoryError):
+            return self._whole(jobs)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(jobs) == 1:
+            return [self._in_need.stylize(jobs[0])]
+        half = len(jobs) // 2
+        return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
+
+    def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
+        features = self.encoder(self._upload([job.content for job in jobs])).float()
         means, stds = channel_statistics(features)
         for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
             scale, bias = affine(
@@ -71,9 +93,12 @@ class TorchEngine:
             for result, job in zip(results, jobs, strict=True)
         ]
 
+    def _tiles(self, limits: Limits) -> TiledNetwork:
+        return TiledNetwork([_Encoding(self, limits)], [_Decoding(self, limits)], limits)
+
     def _resident(self, module: ModuleT) -> ModuleT:
         module.eval().requires_grad_(False)
-        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return module.to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _fits(self, picture: Picture) -> bool:
         height, width = padded_shape(*picture.shape[:2])
@@ -81,13 +106,18 @@ class TorchEngine:
 
     def _pixels(self, features: Tensor) -> Tensor:
         """(N, 512, h, w) -> uint8 (N, 3, 8h, 8w)."""
-        pixels: Tensor = self.decoder(features).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+        pixels: Tensor = self.decoder(features.to(self.dtype)).float().mul_(255).round_().clamp_(0, 255).to(torch.uint8)
         return pixels
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
-        """uint8 (H, W, 3) each -> float32 (N, 3, H', W') in [0, 1], padded, channels_last as it lies in memory."""
+        """uint8 (H, W, 3) each -> (N, 3, H', W') in [0, 1], padded, channels_last as it lies in memory.
+
+        uint8 travels to the device, a quarter of float32's bytes, and is converted there.
+        """
         batch = torch.from_numpy(np.stack([pad(picture) for picture in pictures]))
-        return batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).to(self.dtype).div_(255)
 
     def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -105,7 +135,7 @@ class _Encoding:
         self._engine = engine
 
     def __call__(self, rows: Rows) -> Rows:
-        features: Rows = self._engine.encoder(self._engine._upload([rows.transpose(1, 2, 0)]))[0].cpu().numpy()
+        features: Rows = self._engine.encoder(self._engine._upload([rows.transpose(1, 2, 0)]))[0].float().cpu().numpy()
         return features
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
@@ -24,15 +24,15 @@ R = TypeVar("R")
 
 
 class Service:
-    """The queue with its engine, the styles remembered, the picture threads, the metrics."""
+    """The queue with its engines, one a device, the styles remembered, the picture threads, the metrics."""
 
-    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
+    def __init__(self, settings: Settings, engines: Sequence[Callable[[], Engine]]) -> None:
         self.settings = settings
         self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
         self.metrics = Metrics()
         self.library = StyleLibrary(settings.style_cache_bytes)
         self.queue = BatchingQueue(
-            [make_engine],
+            engines,
             self.library,
             settings.batch_pixels,
             settings.queue_seconds,
