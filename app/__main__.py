@@ -1,3 +1,3 @@
 from app.cli import main
 
-main()
+main(prog_name="impasto")

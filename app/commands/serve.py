@@ -35,7 +35,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.service.draining or not self.started:
+        if not self.started:
+            self.should_exit = True
+            return
+        if self.service.draining:
             self.should_exit = self.force_exit = True
             return
         self.service.draining = True

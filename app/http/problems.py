@@ -138,6 +138,13 @@ SHUTTING_DOWN = ProblemType(
     "Send it again; another instance or the next start will answer.",
     "the service is stopping and takes no new work",
 )
+STORAGE_FULL = ProblemType(
+    "storage-full",
+    503,
+    "There is no room for uploads",
+    "Send it again after Retry-After seconds; operators: give the temporary folder more room.",
+    "the temporary folder is full",
+)
 DEADLINE_PASSED = ProblemType(
     "deadline-passed",
     504,

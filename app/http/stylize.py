@@ -1,6 +1,7 @@
 """POST /stylize: one request's way from bytes to bytes."""
 
 import asyncio
+import errno
 import math
 import time
 from collections.abc import Coroutine
@@ -18,6 +19,7 @@ from app.http.problems import (
     DEADLINE_PASSED,
     INTERNAL_ERROR,
     SHUTTING_DOWN,
+    STORAGE_FULL,
     TOO_MANY_PIXELS,
     UNREADABLE_IMAGE,
     UPLOAD_TIMEOUT,
@@ -28,7 +30,7 @@ from app.images.encode import MEDIA_TYPES
 from app.images.errors import TooManyPixels
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare
 
-REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "deadline-passed")
+REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
 CLIENT_CLOSED_REQUEST: Final = 499
 
 T = TypeVar("T")
@@ -96,6 +98,10 @@ async def _upload(request: Request, service: Service, since: float, timeout: flo
             raise _deadline_passed(timeout) from None
         detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
         raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -194,6 +194,25 @@ def test_an_idle_server_stops_at_once_on_ctrl_c() -> None:
         assert server.process.wait(timeout=20) == 0
 
 
+def test_a_stop_while_it_starts_is_heard() -> None:
+    process = subprocess.Popen((*SERVE, "--port", "0"), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "Waiting for application startup" not in process.stderr.readline():
+        assert process.poll() is None
+    process.terminate()
+    _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+
+
+def test_a_full_temporary_folder_is_told_and_the_next_request_is_served() -> None:
+    command = ("prlimit", "--fsize=1500000", *SERVE)
+    with Server(command=command) as server:
+        refused = send(server, bytes(3_000_000))
+        problem(refused, 503, "storage-full")
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert send(server, square(64)).status_code == 200
+
+
 def serve_fails(**settings: object) -> str:
     environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in settings.items()}
     ended = subprocess.run(SERVE, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
