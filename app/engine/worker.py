@@ -107,11 +107,11 @@ class Worker(threading.Thread):
     def _warm_up(self, engine: Engine) -> None:
         """Run a picture twice: the first pays for what libraries put off, the second gives a rate to start from."""
         picture = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
-        code = engine.encode_style(picture)
+        work = Work(picture, (engine.encode_style(picture),), shares([1.0]))
         for _ in range(2):
             since = time.monotonic()
-            engine.stylize([Job(picture, (code,), shares([1.0]))])
-            self.rate = WARM_UP_SIDE**2 / (time.monotonic() - since)
+            engine.stylize([encode_styles(engine, work, self._library)])
+            self.rate = work.pixels / (time.monotonic() - since)
 
     def _serve(self, engine: Engine) -> bool:
         batch = self._take()
