@@ -231,6 +231,25 @@ def test_one_whose_deadline_passes_is_not_started(held: Instrumented) -> None:
         asyncio.run(main(queue))
 
 
+def test_the_worker_keeps_to_deadlines_even_while_the_event_loop_is_stuck(held: Instrumented) -> None:
+    async def main(queue: BatchingQueue) -> None:
+        first = await occupied(queue, held)
+        late = asyncio.create_task(queue.run(work(32), soon(0.2)))
+        await asyncio.sleep(0)
+        assert queue.items == 1
+        time.sleep(0.3)  # noqa: ASYNC251
+        held.gate.set()
+        while queue.items:
+            time.sleep(0.001)  # noqa: ASYNC251
+        with pytest.raises(DeadlinePassed):
+            await late
+        await first
+        assert len(held.batches) == 1
+
+    with running(held) as queue:
+        asyncio.run(main(queue))
+
+
 def test_more_than_can_wait_is_refused_with_the_time_until_a_place_is_free(held: Instrumented) -> None:
     async def main(queue: BatchingQueue) -> None:
         first = await occupied(queue, held)

@@ -97,6 +97,12 @@ def test_a_style_of_no_weight_takes_no_part_where_only_its_mask_is_white() -> No
     assert not shares([0, 1], 1, masks).any()
 
 
+def test_the_mask_of_a_style_of_no_weight_covers_nothing_for_the_others() -> None:
+    white, fifth = np.full((ROWS, COLUMNS), 255, np.uint8), np.full((ROWS, COLUMNS), 51, np.uint8)
+    share = shares([0, 2], 1, [white, fifth])
+    np.testing.assert_allclose(share, np.repeat([[0], [0.2]], ROWS * COLUMNS, axis=1), rtol=1e-6)
+
+
 def test_a_flat_channel_takes_the_styles_mean_and_nothing_blows_up() -> None:
     content, style = np.full((CHANNELS, ROWS, COLUMNS), 2.0), features(1)[0]
     result = mixed(content, [style], shares([1]))
