@@ -1,7 +1,7 @@
 """Files that are whole or not there."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 
@@ -11,14 +11,13 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises OSError as writing does, and then leaves what was there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".impasto-")
+    part = path.with_name(f".impasto-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise

@@ -26,7 +26,7 @@ from app.http.problems import (
 )
 from app.http.routes import router
 from app.http.service import Service
-from app.settings import Settings
+from app.settings import Settings, read_settings
 
 DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pass
 (AdaIN, [Huang & Belongie 2017](https://arxiv.org/abs/1703.06868)).
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
 
     `make_engine` makes another engine than the settings name, in the worker's thread.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
     devices = engine_devices(settings.engine, settings.device)
     makers = [make_engine] if make_engine else [partial(_engine, settings, device) for device in devices]
     service = Service(settings, makers)

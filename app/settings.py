@@ -12,7 +12,7 @@ from app.network.weights import DECODER, ENCODER
 class Settings(BaseSettings):
     """Settings of the service, read from the environment; `impasto serve --help` lists them."""
 
-    model_config = SettingsConfigDict(env_prefix="IMPASTO_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="IMPASTO_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")

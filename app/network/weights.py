@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
 EMBEDDED = Path(str(files("models")))
@@ -79,8 +79,9 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
         )
     try:
         tensors = load(data)
-        with safe_open(path, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
+        # From the bytes that were hashed, which the library's own reader of metadata would open anew.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__", {})
     except KeyError as error:
         # What numpy has no type for, as bfloat16.
         raise WeightsError(f"{path}: has tensors of type {error.args[0]}; expected float32 or float16") from None
