@@ -1,123 +1,43 @@
 """The worker queue over the real network on tiny pictures; its engine can be held, and told to fail."""
 
 import asyncio
-import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from app.engine.base import Job, Picture, feature_grid
+from app.engine.base import Job, feature_grid
 from app.engine.batching import BatchingQueue
 from app.engine.styles import StyleLibrary
 from app.engine.work import (
     DeadlinePassed,
     Done,
-    QueueError,
     Refused,
     StylePicture,
     Work,
     WorkerDied,
     WorkFailed,
 )
-from app.network.blend import ChannelStatistics, shares
+from app.network.blend import shares
 from app.network.weights import WeightsError, read_weights
 from tests.engine.engines import engine, style
+from tests.engine.instrumented import (
+    FAILS,
+    KILLS,
+    Instrumented,
+    entered,
+    occupied,
+    queued,
+    running,
+    soon,
+    work,
+)
 from tests.pictures import photo
-
-FAILS, KILLS = 18, 20
-
-
-class Instrumented:
-    """The real engine, with a gate before it, a diary, and widths at which it fails or dies."""
-
-    name = "instrumented"
-
-    def __init__(self) -> None:
-        self.engine = engine("ncnn")
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Semaphore(0)
-        self.batches: list[list[Job]] = []
-        self.encoded = 0
-
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
-        self.encoded += 1
-        return self.engine.encode_style(picture)
-
-    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
-        self.batches.append(list(jobs))
-        self.entered.release()
-        assert self.gate.wait(30)
-        widths = [job.content.shape[1] for job in jobs]
-        if KILLS in widths:
-            raise SystemExit("killed by a test")
-        if FAILS in widths:
-            raise RuntimeError("failed by a test")
-        return self.engine.stylize(jobs)
-
-    def forget(self) -> None:
-        """Start the diary after the queue's warm-up."""
-        self.batches.clear()
-        self.entered = threading.Semaphore(0)
-        self.encoded = 0
-
-
-@contextmanager
-def running(
-    *engines: Instrumented,
-    budget: int = 100_000,
-    max_seconds: float = 60.0,
-    on_shared: Callable[[], None] = lambda: None,
-) -> Iterator[BatchingQueue]:
-    makers = [lambda made=made: made for made in engines]
-    queue = BatchingQueue(makers, StyleLibrary(1_000_000), budget, max_seconds, lambda size: None, on_shared)
-    queue.start()
-    for each in engines:
-        each.forget()
-    try:
-        yield queue
-    finally:
-        for each in engines:
-            each.gate.set()
-        queue.close()
 
 
 @pytest.fixture
 def held() -> Instrumented:
     return Instrumented()
-
-
-def work(side: int = 32, width: int | None = None, strength: float = 1.0, name: str = "coffee", **more: bytes) -> Work:
-    content = photo("astronaut", 64)[:side, : width or side]
-    return Work(content, (style(name),), shares([1.0], strength), **more)
-
-
-def soon(seconds: float = 30.0) -> float:
-    return time.monotonic() + seconds
-
-
-async def entered(held: Instrumented) -> None:
-    """Until the worker is inside the engine."""
-    assert await asyncio.to_thread(held.entered.acquire, timeout=20)
-
-
-async def occupied(queue: BatchingQueue, held: Instrumented) -> "asyncio.Task[Done]":
-    """The worker held in a batch of its own shape; open the gate to let it go on."""
-    held.gate.clear()
-    task = asyncio.create_task(queue.run(work(8), soon()))
-    await entered(held)
-    return task
-
-
-async def queued(queue: BatchingQueue, *works: Work) -> list["asyncio.Task[Done]"]:
-    """Each in the queue, or refused: a task enters when it first runs."""
-    tasks = [asyncio.create_task(queue.run(each, soon())) for each in works]
-    await asyncio.sleep(0)
-    return tasks
 
 
 def test_a_single_item_starts_at_once_and_is_what_the_engine_gives(held: Instrumented) -> None:
@@ -372,67 +292,3 @@ def test_equal_work_in_the_queue_is_run_once_for_all_who_wait(held: Instrumented
 
     with running(held, on_shared=lambda: shared.append(None)) as queue:
         asyncio.run(main(queue))
-
-
-def test_a_crowd_that_comes_and_goes_loses_nobody() -> None:
-    chance = random.Random(3)
-    counted = Instrumented()
-
-    async def one(queue: BatchingQueue, number: int) -> str:
-        await asyncio.sleep(chance.uniform(0, 0.5))
-        asked = work(chance.choice((16, 24, 32)), chance.choice((None, FAILS)), strength=chance.random())
-        task = asyncio.create_task(queue.run(asked, soon(chance.choice((0.02, 30.0)))))
-        if number % 5 == 0:
-            await asyncio.sleep(chance.uniform(0, 0.05))
-            task.cancel()
-        try:
-            done = await task
-        except asyncio.CancelledError:
-            return "left"
-        except QueueError as error:
-            return type(error).__name__
-        assert done.pixels.shape == asked.content.shape
-        return "done"
-
-    async def main(queue: BatchingQueue) -> list[str]:
-        return await asyncio.wait_for(asyncio.gather(*(one(queue, n) for n in range(200))), 60)
-
-    with running(counted) as queue:
-        ends = asyncio.run(main(queue))
-        assert queue.items == 0
-        assert queue.alive
-    assert len(ends) == 200
-    assert {"done", "WorkFailed"} <= set(ends) <= {"done", "left", "WorkFailed", "DeadlinePassed", "Refused"}
-
-
-def test_a_crowd_outlives_workers_that_die_under_it() -> None:
-    chance = random.Random(4)
-    deadly = set(range(20, 200, 60))
-
-    async def one(queue: BatchingQueue, number: int) -> str:
-        await asyncio.sleep(chance.uniform(0, 0.5))
-        asked = work(chance.choice((16, 24, 32)), KILLS if number in deadly else None, strength=chance.random())
-        task = asyncio.create_task(queue.run(asked, soon()))
-        if number % 7 == 0:
-            await asyncio.sleep(chance.uniform(0, 0.05))
-            task.cancel()
-        try:
-            done = await task
-        except asyncio.CancelledError:
-            return "left"
-        except QueueError as error:
-            return type(error).__name__
-        assert done.pixels.shape == asked.content.shape
-        return "done"
-
-    async def main(queue: BatchingQueue) -> list[str]:
-        return await asyncio.wait_for(asyncio.gather(*(one(queue, n) for n in range(200))), 60)
-
-    with running(Instrumented(), Instrumented()) as queue:
-        ends = asyncio.run(main(queue))
-        assert queue.items == 0
-        while not queue.alive:
-            time.sleep(0.01)
-        assert asyncio.run(queue.run(work(40), soon())).pixels.shape == (40, 40, 3)
-    assert len(ends) == 200
-    assert {"done", "left", "WorkerDied"} <= set(ends) <= {"done", "left", "WorkerDied", "Refused"}
