@@ -30,6 +30,7 @@ format: $(VENV)/.dev  ## rewrite the code in the project's format
 
 bench: $(VENV)/.bench  ## measure the engines and the service, each beside its peers
 	$(BIN)/python -m benchmarks.engines
+	$(BIN)/python -m benchmarks.sizes
 	$(BIN)/python -m benchmarks.serving
 
 clean:  ## remove the virtual environment and every cache
