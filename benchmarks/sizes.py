@@ -49,9 +49,8 @@ def main() -> None:
         megapixels = side * side / 1e6
         rate = found["seconds"] / megapixels
         first = first or rate
-        print(
-            f"{megapixels:10.2f}  {found['seconds']:7.2f}  {rate:11.3f}  {rate / first:17.2f}  {found['peak'] / 1e6:7.0f}"
-        )
+        part, seconds, peak = rate / first, found["seconds"], found["peak"] / 1e6
+        print(f"{megapixels:10.2f}  {seconds:7.2f}  {rate:11.3f}  {part:17.2f}  {peak:7.0f}")
 
 
 if __name__ == "__main__":
