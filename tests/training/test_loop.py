@@ -1,0 +1,141 @@
+"""The parts of the loop that no user sees."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Generator
+
+from app.training import checkpoint
+from app.training.data import Index, split
+from app.training.encoders import load_encoder
+from app.training.errors import TrainingError
+from app.training.loop import Run
+from app.training.options import CROPS, TrainingOptions, crop_shares, decoder_layout
+from app.training.pool import Encoded, Pool
+from app.training.schedule import ema_decay, learning_rate, phases
+from app.training.trainer import chosen_device, chosen_precision, new_decoder
+from tests.training.conftest import fill
+
+
+def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
+    torch.set_num_threads(1)
+    values = {"widths": "16,16/16/8/8", "workers": 0, "val_share": 0, "crops": "32", "batch": 4, "pool": 8} | given
+    options = TrainingOptions.model_validate(values)
+    index = Index(out / "none")
+    parts = [split(folder, index, 0, 0) for folder in (contents, styles)]
+    return Run(options, *parts, load_encoder("vgg16", None), new_decoder(options), torch.device("cpu"), out)
+
+
+def test_a_few_steps_learn(tmp_path: Path) -> None:
+    """One photo and one painting, so that batches differ little and the trend is the training's."""
+    folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
+    run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2)
+    totals: list[float] = []
+    step = run.trainer.step
+
+    def watched(*arguments: object) -> dict[str, torch.Tensor]:
+        values = step(*arguments)  # type: ignore[arg-type]
+        totals.append(float(values["total"]))
+        return values
+
+    run.trainer.step = watched  # type: ignore[method-assign, assignment]
+    run.run(lambda: False, show_bar=False)
+    assert len(totals) == 40
+    assert sum(totals[-8:]) < 0.8 * sum(totals[:8])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_batch(
+    tmp_path: Path, contents: Path, styles: Path
+) -> None:
+    run = _run(tmp_path, contents, styles, steps=3)
+    with torch.no_grad():
+        run.trainer.decoder.convs[2].get_parameter("bias")[0] = float("nan")
+    with pytest.raises(TrainingError, match=r"step 0: .* not finite .*nonfinite-0"):
+        run.run(lambda: False, show_bar=False)
+    tensors, facts = checkpoint.load(tmp_path / "nonfinite-0.safetensors")
+    assert tensors["features"].shape == (4, 512, 4, 4)
+    assert facts["losses"]["content"] != facts["losses"]["content"]
+
+
+def test_clipping_bounds_what_one_step_may_do(tmp_path: Path, contents: Path, styles: Path) -> None:
+    run = _run(tmp_path, contents, styles, steps=1, clip=1e-3)
+    run.run(lambda: False, show_bar=False)
+    norm = torch.stack([p.grad.norm() for p in run.trainer.decoder.parameters() if p.grad is not None]).norm()
+    assert float(norm) <= 1e-3 * 1.01
+
+
+def test_the_average_lags_behind_the_weights(tmp_path: Path, contents: Path, styles: Path) -> None:
+    run = _run(tmp_path, contents, styles, steps=3)
+    first = [p.detach().clone() for p in run.trainer.average.parameters()]
+    run.run(lambda: False, show_bar=False)
+    for start, average, weight in zip(
+        first, run.trainer.average.parameters(), run.trainer.decoder.parameters(), strict=True
+    ):
+        assert 0 < float((average - start).norm()) < float((weight - start).norm())
+
+
+def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
+    found = phases(TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25))
+    assert [(p.size, p.batch, p.fresh, p.start, p.stop) for p in found] == [(128, 8, 2, 0, 500), (256, 2, 1, 500, 1000)]
+    assert phases(TrainingOptions(steps=7))[-1].stop == 7
+
+
+def test_the_rate_warms_up_and_falls_to_3_percent() -> None:
+    options = TrainingOptions(steps=1000, warmup=100, learning_rate=1.0)
+    rates = [learning_rate(options, step) for step in range(1000)]
+    assert rates[0] < 0.02
+    assert max(rates) == max(rates[95:105]) > 0.95
+    assert rates[-1] == pytest.approx(0.03, abs=1e-4)
+    assert ema_decay(options, 0) < 0.2
+    assert ema_decay(options, 10_000) == options.ema
+
+
+@pytest.mark.parametrize("widths", ["", "16/16", "16//8/8", "16/8/8/8/8", "16/8/x/8", "16/8/-8/8"])
+def test_widths_of_another_notation_are_refused(widths: str) -> None:
+    with pytest.raises(ValueError, match="four stages"):
+        decoder_layout(widths)
+
+
+def test_widths_and_crops_are_read_as_meant() -> None:
+    assert decoder_layout("256,256/128/64/") == ((256, 256, 128, 64, 3), (1, 2, 3))
+    assert crop_shares(CROPS) == [(128, 0.55), (192, 0.25), (256, 0.2)]
+    assert crop_shares("64") == [(64, 1.0)]
+
+
+@pytest.mark.parametrize("crops", ["", "8", "100", "64:0", "64:nan", "64:x", "64,,"])
+def test_crops_of_another_notation_are_refused(crops: str) -> None:
+    with pytest.raises(ValueError, match="multiples of 8"):
+        crop_shares(crops)
+
+
+def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> None:
+    pool = Pool(capacity=4, fresh=2)
+
+    def encoded(value: float) -> Encoded:
+        features = torch.full((2, 512, 2, 2), value)
+        return Encoded(
+            features[:, :3],
+            [features],
+            torch.full((2, 2, 512), value),
+            features[:, :3],
+            -features.mean((2, 3)).unsqueeze(1).expand(2, 2, 512),
+        )
+
+    for value in (1.0, 2.0, 3.0):
+        pool.add(newest := encoded(value))
+    batch = pool.draw(newest, 5, 1, Generator().manual_seed(0))
+    assert batch.features.shape == (5, 512, 2, 2)
+    assert batch.wanted.shape == (5, 2, 512)
+    assert torch.equal(batch.wanted[0], newest.statistics[0])
+    assert float(batch.features.min()) >= 2
+    again = pool.draw(newest, 5, 1, Generator().manual_seed(0))
+    assert torch.equal(batch.wanted, again.wanted)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    assert chosen_device("cpu").type == "cpu"
+    with pytest.raises(TrainingError, match="cuda:99 is not there"):
+        chosen_device("cuda:99")
+    assert chosen_precision("bfloat16", torch.device("cpu"))
+    assert not chosen_precision("float32", torch.device("cpu"))
