@@ -40,7 +40,7 @@ clean:  ## remove the virtual environment and every cache
 $(BIN)/python:
 	@"$(or $(PYTHON),false)" $(NEW_ENOUGH) || { \
 	  echo "Impasto needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3"; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.serve: pyproject.toml | $(BIN)/python
 	@echo "Installing Impasto into $(VENV) (a few minutes the first time: torch is large)"

@@ -1,8 +1,12 @@
 """Files that are whole or not there."""
 
+import errno
 import os
 import uuid
 from pathlib import Path
+from typing import Final
+
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -165,6 +165,8 @@ class Run:
             return {**report, "error": f"{error.field}: {error}"}
         except (SizeError, OSError) as error:
             return {**report, "error": str(error)}
+        except (MemoryError, RuntimeError) as error:
+            return {**report, "error": f"the network failed on it ({error}); try a smaller --size"}
         path = file or folder / (task.name + SUFFIXES[format])
         if path.resolve() in self.inputs:
             return {**report, "error": f"{path}: is one of the inputs; choose another output"}

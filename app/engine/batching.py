@@ -74,6 +74,11 @@ class BatchingQueue:
         return all(worker.alive for worker in self._workers)
 
     @property
+    def serving(self) -> bool:
+        """Whether any worker takes work."""
+        return any(worker.alive for worker in self._workers)
+
+    @property
     def busy(self) -> bool:
         """Whether a worker's thread still runs, as one may after `close` gave up its batch."""
         return any(worker.is_alive() for worker in self._workers)
@@ -97,7 +102,7 @@ class BatchingQueue:
     @property
     def rate(self) -> float:
         """Content pixels a second, all workers together, as last measured."""
-        return sum(worker.rate for worker in self._workers)
+        return sum(worker.rate for worker in self._workers if worker.alive) or self._workers[0].rate
 
     def seconds_ahead(self) -> float:
         """Estimated time until an item put in now would be started."""
@@ -110,7 +115,7 @@ class BatchingQueue:
         ahead = self.seconds_ahead()
         longest_wait = min(self._max_seconds, seconds_left - pixels / self.rate)
         if ahead > max(0.0, longest_wait):
-            raise Refused(ahead - max(0.0, longest_wait))
+            raise Refused(ahead - max(0.0, longest_wait), self._max_seconds)
 
     async def run(self, work: Work, deadline: float) -> Done:
         """Wait for a result until `deadline`, on the clock of time.monotonic.

@@ -23,11 +23,12 @@ class QueueError(Exception):
 
 
 class Refused(QueueError):
-    """More work is waiting than can be done in time; come again in `retry_after` seconds."""
+    """More work is waiting than `limit` seconds; come again in `retry_after` seconds."""
 
-    def __init__(self, retry_after: float) -> None:
+    def __init__(self, retry_after: float, limit: float) -> None:
         super().__init__(f"the queue is full; a place is expected in {retry_after:.1f} s")
         self.retry_after = retry_after
+        self.limit = limit
 
 
 class DeadlinePassed(QueueError):
@@ -36,6 +37,10 @@ class DeadlinePassed(QueueError):
 
 class WorkerDied(QueueError):
     """The worker stopped while it held the item."""
+
+
+class StorageFull(QueueError):
+    """There is no room for the features of a picture that is too large for memory."""
 
 
 class WorkFailed(QueueError):

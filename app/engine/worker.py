@@ -10,7 +10,8 @@ import numpy as np
 
 from app.engine.base import Engine, Job
 from app.engine.styles import StyleLibrary
-from app.engine.work import Done, Item, Style, Work, WorkerDied, WorkFailed
+from app.engine.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
+from app.files import DISK_FULL
 from app.network.blend import ChannelStatistics, shares
 
 logger = logging.getLogger("impasto.worker")
@@ -136,7 +137,9 @@ class Worker(threading.Thread):
         except Exception as error:
             if len(batch) == 1:
                 logger.exception("a picture of %s could not be stylised", batch[0].work.content.shape)
-                batch[0].resolve(WorkFailed(f"the network failed on this picture ({type(error).__name__})"))
+                full = isinstance(error, OSError) and error.errno in DISK_FULL
+                text = f"the network failed on this picture ({type(error).__name__})"
+                batch[0].resolve(StorageFull("the temporary folder is full") if full else WorkFailed(text))
             else:
                 logger.warning("a batch of %d failed (%r); trying each alone", len(batch), error)
                 for item in batch:

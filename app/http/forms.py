@@ -20,15 +20,16 @@ from app.http.problems import (
     Problem,
 )
 
-# Eight styles, ids, weights and masks, the photo and the six single fields need 39.
+# Eight styles, ids, weights and masks, the photo and the six single fields need 39; files are 17 of them.
 MAX_PARTS: Final = 64
 MAX_TEXT_BYTES: Final = 1024
-IN_MEMORY_BYTES: Final = 1 << 20
+MAX_FILES: Final = 17
+IN_MEMORY_BYTES: Final = 1 << 16
 
 
 @dataclass
 class File:
-    """An uploaded file: at most 1 MiB of it in memory, the rest on disk until it is closed."""
+    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed."""
 
     data: BinaryIO
     size: int = 0
@@ -113,6 +114,7 @@ class _Reader:
         self.ended = False
         self._max_file_bytes = max_file_bytes
         self._parts = 0
+        self._files = 0
 
     def on_part_begin(self) -> None:
         self._parts += 1
@@ -142,6 +144,9 @@ class _Reader:
             raise Problem(MALFORMED_MULTIPART, f"part {self._parts} has no name in its Content-Disposition")
         self._name = options[b"name"].decode("utf-8", "replace")[:100]
         if b"filename" in options:
+            self._files += 1
+            if self._files > MAX_FILES:
+                raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_FILES} files", limit=MAX_FILES)
             spooled = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115
             self._file = File(cast(BinaryIO, spooled))
             self._named = bool(options[b"filename"])

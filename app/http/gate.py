@@ -32,7 +32,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _Exchange(self, scope, receive, send).run()
+            with self.service.exchanging():
+                await _Exchange(self, scope, receive, send).run()
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, self._short_failure(send))
         else:

@@ -99,6 +99,13 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
 BAD_REQUEST = ProblemType(
     "bad-request", 400, "The request can't be understood", "See the detail.", "the request is not HTTP"
 )
+HEADERS_TOO_LARGE = ProblemType(
+    "headers-too-large",
+    431,
+    "The request's headers have more bytes than the limit",
+    "Send fewer or shorter headers.",
+    "the request's line and headers have more than 65536 bytes",
+)
 UPLOAD_TIMEOUT = ProblemType(
     "upload-timeout",
     408,

@@ -42,6 +42,7 @@ class Service:
         self.metrics.watch(self.queue)
         self.draining = False
         self._in_flight = 0
+        self._exchanges = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
@@ -68,12 +69,14 @@ class Service:
     def check_ready(self) -> None:
         """Raise the Problem for which a load balancer should send work elsewhere."""
         self.check_open(time.monotonic() + self.settings.request_timeout)
+        if not self.queue.alive:
+            raise Problem(NOT_READY, "a worker is not running; it is being restarted", retry_after=2)
 
     def check_open(self, deadline: float) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
         if self.draining:
             raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
-        if not self.queue.alive:
+        if not self.queue.serving:
             raise Problem(NOT_READY, "the worker is not running; it is being restarted", retry_after=2)
         if self._in_flight >= self.settings.max_requests:
             raise Problem(
@@ -89,17 +92,26 @@ class Service:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Count a request as in flight."""
+        """Count a request to /stylize as held."""
         self._in_flight += 1
-        self._idle.clear()
         try:
             yield
         finally:
             self._in_flight -= 1
-            if not self._in_flight:
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Count any request as in flight, until the last byte of its answer is sent."""
+        self._exchanges += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._exchanges -= 1
+            if not self._exchanges:
                 self._idle.set()
 
 
 def queue_full(refused: Refused) -> Problem:
     """The answer to work the queue refused."""
-    return Problem(QUEUE_FULL, str(refused), retry_after=refused.retry_after)
+    return Problem(QUEUE_FULL, str(refused), limit=refused.limit, retry_after=refused.retry_after)

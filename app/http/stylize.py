@@ -1,7 +1,6 @@
 """POST /stylize: one request's way from bytes to bytes."""
 
 import asyncio
-import errno
 import math
 import time
 from collections.abc import Coroutine
@@ -10,7 +9,8 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.engine.work import DeadlinePassed, QueueError, Refused, StylePicture
+from app.engine.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
+from app.files import DISK_FULL
 from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
@@ -39,7 +39,7 @@ T = TypeVar("T")
 async def stylize(request: Request) -> Response:
     """Answer one request, and count how it ended."""
     service: Service = request.app.state.service
-    outcome = "failed"
+    outcome = INTERNAL_ERROR.name
     try:
         response = await _stylize(request, service)
         outcome = "ok"
@@ -63,7 +63,10 @@ async def _stylize(request: Request, service: Service) -> Response:
     with service.serving():
         form = await _upload(request, service, since, timeout)
         try:
-            return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
+            async with asyncio.timeout(since + timeout - time.monotonic()):
+                return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
+        except TimeoutError:
+            raise _deadline_passed(timeout) from None
         finally:
             form.close()
 
@@ -99,7 +102,7 @@ async def _upload(request: Request, service: Service, since: float, timeout: flo
         detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
         raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in DISK_FULL:
             raise
         raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
 
@@ -136,6 +139,8 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         raise queue_full(refused) from None
     except DeadlinePassed:
         raise _deadline_passed(timeout) from None
+    except StorageFull as error:
+        raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
     except QueueError as error:
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()

@@ -8,6 +8,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPResponse
 
 import httpx
@@ -275,6 +276,29 @@ def test_what_is_not_http_gets_a_problem_too(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"HELLO\r\n\r\n")
         raw_problem(connection, 400, "bad-request")
+
+
+def test_endless_headers_are_cut_off(server: Server) -> None:
+    before = server.resident_bytes()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        with suppress(ConnectionError):
+            for _ in range(5000):
+                connection.sendall(b"X-A: " + b"b" * 995 + b"\r\n")
+        with suppress(ConnectionError):
+            raw_problem(connection, 431, "headers-too-large")
+    assert server.resident_bytes() - before < 3_000_000
+
+
+def test_headers_just_over_the_limit_get_a_problem(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: " + b"b" * 65_600)
+        raw_problem(connection, 431, "headers-too-large")
+
+
+def test_more_files_than_a_request_can_use_are_refused(client: httpx.Client) -> None:
+    files = [("content", CONTENT), *[("style", STYLE)] * 8, *[("mask", STYLE)] * 9]
+    assert problem(client.post("/stylize", files=files), 413, "request-too-large")["limit"] == 17
 
 
 def test_an_upload_that_stalls_is_given_up() -> None:

@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -178,6 +180,28 @@ def test_sigterm_finishes_what_is_in_flight_refuses_the_rest_and_exits_0() -> No
         assert answer.status_code == 200
         assert max(Image.open(io.BytesIO(answer.content)).size) == 1536
         assert server.process.wait(timeout=20) == 0
+
+
+def test_sigterm_waits_for_an_answer_that_is_still_being_sent() -> None:
+    noise = png(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8))
+    request = httpx.Request(
+        "POST", "http://a/stylize", files={"content": noise, "style": STYLE}, data={"format": "png"}
+    )
+    body = request.read()
+    head = f"POST /stylize HTTP/1.1\r\nHost: a\r\nContent-Type: {request.headers['Content-Type']}\r\n"
+    with Server() as server, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 200
+        server.process.terminate()
+        time.sleep(2.5)
+        assert len(answer.read()) == int(answer.getheader("Content-Length") or 0)
+        connection.close()
+        assert server.process.wait(timeout=30) == 0
 
 
 def test_sigterm_gives_up_what_takes_longer_than_the_grace_time() -> None:
