@@ -13,8 +13,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.configured import configured_engine
 from app.engine.base import Engine
-from app.engine.create import create_engine, engine_devices
+from app.engine.create import engine_devices
 from app.http.gate import Gate
 from app.http.problems import (
     BAD_REQUEST,
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     """
     settings = settings or read_settings()
     devices = engine_devices(settings.engine, settings.device)
-    makers = [make_engine] if make_engine else [partial(_engine, settings, device) for device in devices]
+    makers = [make_engine] if make_engine else [partial(configured_engine, settings, device) for device in devices]
     service = Service(settings, makers)
 
     @asynccontextmanager
@@ -79,16 +80,6 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
             expose_headers=EXPOSED_HEADERS,
         )
     return app
-
-
-def _engine(settings: Settings, device: str) -> Engine:
-    return create_engine(
-        settings.engine,
-        device,
-        threads=settings.threads or None,
-        encoder=settings.encoder_weights,
-        decoder=settings.decoder_weights,
-    )
 
 
 async def _problem(_: Request, error: Exception) -> Response:

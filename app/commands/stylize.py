@@ -13,17 +13,18 @@ import click
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from app.configured import configured_engine, picture_limits
 from app.engine.base import Engine
-from app.engine.create import EngineUnavailable, create_engine
+from app.engine.create import EngineUnavailable
 from app.engine.styles import StyleLibrary, style_id
 from app.engine.worker import encode_styles
 from app.files import write_whole
+from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
-from app.pipeline import FieldError, Limits, SizeError, StyleSource, finish, prepare
+from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
 from app.settings import Settings, WrongSettings, read_settings
 
-PICTURES: Final = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
@@ -104,13 +105,7 @@ def stylize(
     inputs = {path.resolve() for path in (*masks, *(path for task in tasks for path in (task.content, *task.styles)))}
     file, folder = _output(tasks, output, options, inputs)
     try:
-        engine = create_engine(
-            settings.engine,
-            settings.device,
-            threads=settings.threads or None,
-            encoder=settings.encoder_weights,
-            decoder=settings.decoder_weights,
-        )
+        engine = configured_engine(settings)
     except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
     run = Run(engine, settings, options, masks, inputs)
@@ -138,7 +133,7 @@ class Run:
         self.options = options
         self.masks = masks
         self.inputs = inputs
-        self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
+        self.limits = picture_limits(settings)
         self.library = StyleLibrary(settings.style_cache_bytes)
 
     def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
@@ -201,9 +196,9 @@ def _tasks(content: Sequence[Path], styles: Sequence[Path]) -> list[Task]:
 def _pictures(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in PICTURES)
+    found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in PICTURE_SUFFIXES)
     if not found:
-        raise click.UsageError(f"{path}: no pictures in this folder ({', '.join(sorted(PICTURES))})")
+        raise click.UsageError(f"{path}: no pictures in this folder ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return found
 
 

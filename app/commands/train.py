@@ -1,6 +1,5 @@
 """`impasto train`: a decoder from folders of pictures."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Final, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from app.engine.create import bound_spinning
 from app.network.weights import WeightsError
 from app.training.errors import TrainingError
 from app.training.options import TrainingOptions
@@ -64,8 +64,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 
 def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **given: str | None) -> None:
-    # Threads of OpenMP that wait by spinning slow down whatever else runs: bound it, before torch reads it.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    bound_spinning()
     from app.training.start import start
 
     asked = {name: value for name, value in given.items() if value is not None}

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.network.blend import ChannelStatistics, FloatArray
+from app.network.layout import STRIDE
 
 Picture = NDArray[np.uint8]
 
-STRIDE: Final = 8
 SMALLEST: Final = 16  # reflection padding at relu4_1 needs two positions a side
 
 

@@ -76,9 +76,13 @@ def _has_ncnn() -> bool:
     return True
 
 
-def _import_ncnn() -> None:
-    # Threads of OpenMP that wait by spinning slow down whatever else runs: bound it, before the library reads it.
+def bound_spinning() -> None:
+    """Threads of OpenMP that wait by spinning slow down whatever else runs: bound it, before a library reads it."""
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _import_ncnn() -> None:
+    bound_spinning()
     try:
         import ncnn  # noqa: F401
     except ImportError as error:

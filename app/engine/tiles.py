@@ -12,11 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from app.engine.base import STRIDE, Job, Picture, feature_grid, pad
+from app.engine.base import Job, Picture, feature_grid, pad
 from app.engine.features import FeatureStore, feature_store
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, affine
+from app.network.layout import STRIDE
 
 READ_ROWS: Final = 32  # rows of relu4_1 adapted at once: several arrays of their size are in memory then
 

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import STRIDE, Job, Picture, pad, padded_shape
+from app.engine.base import Job, Picture, pad, padded_shape
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.adain import channel_statistics
 from app.network.blend import ChannelStatistics, affine
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
+from app.network.layout import STRIDE
 from app.network.weights import DECODER, ENCODER, read_weights
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
+from app.configured import picture_limits
 from app.engine.base import Engine
 from app.engine.batching import BatchingQueue
 from app.engine.styles import StyleLibrary
 from app.engine.work import Refused
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
-from app.pipeline import Limits
 from app.settings import Settings
 
 # A batch that is running when the grace time is over may still end in this time.
@@ -28,7 +28,7 @@ class Service:
 
     def __init__(self, settings: Settings, engines: Sequence[Callable[[], Engine]]) -> None:
         self.settings = settings
-        self.limits = Limits(settings.max_pixels, settings.max_size, settings.default_size)
+        self.limits = picture_limits(settings)
         self.metrics = Metrics()
         self.library = StyleLibrary(settings.style_cache_bytes)
         self.queue = BatchingQueue(

@@ -32,6 +32,8 @@ STRANGERS: Final = {
     b"\0\0\0\x0cJXL": "a JPEG XL picture",
 }
 HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc"})
+# What such files are called; only a folder of files is judged by names, a file by its bytes.
+PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
 SUPPORTED: Final = "send a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
 
 

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from app.images.decode import decode_style
 from app.images.errors import ImageError
+from app.images.sniff import PICTURE_SUFFIXES
 from app.training.errors import TrainingError
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
 MAX_PIXELS: Final = 200_000_000
 EXAMINED_AT: Final = 64
 
@@ -95,9 +95,9 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder}: is not a folder; give a folder of pictures")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     if not found:
-        raise TrainingError(f"{folder}: no pictures in this folder or below it ({', '.join(sorted(SUFFIXES))})")
+        raise TrainingError(f"{folder}: no pictures in this folder or below it ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return found
 
 

@@ -9,11 +9,12 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from app.images.sniff import PICTURE_SUFFIXES
 from app.network.adain import adain
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
 from app.training import losses, metrics
-from app.training.data import SUFFIXES, read_squares
+from app.training.data import read_squares
 from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
 
@@ -73,7 +74,7 @@ class FolderMethod:
         self.name = name
         self._folder = folder
         self._side = side
-        self._files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+        self._files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES}
 
     def require(self, contents: Sequence[Path], styles: Sequence[Path]) -> None:
         """Raises TrainingError when a pair has no result."""

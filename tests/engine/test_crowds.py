@@ -3,10 +3,13 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 from app.engine.batching import BatchingQueue
 from app.engine.work import (
+    Done,
     QueueError,
+    Work,
 )
 from tests.engine.instrumented import (
     FAILS,
@@ -16,6 +19,22 @@ from tests.engine.instrumented import (
     soon,
     work,
 )
+
+
+async def end(task: "asyncio.Task[Done]", asked: Work) -> str:
+    """How one of the crowd ended: done, left, or the kind of error he got."""
+    try:
+        done = await task
+    except asyncio.CancelledError:
+        return "left"
+    except QueueError as error:
+        return type(error).__name__
+    assert done.pixels.shape == asked.content.shape
+    return "done"
+
+
+async def crowd(queue: BatchingQueue, one: Callable[[BatchingQueue, int], Awaitable[str]]) -> list[str]:
+    return await asyncio.wait_for(asyncio.gather(*(one(queue, n) for n in range(200))), 60)
 
 
 def test_a_crowd_that_comes_and_goes_loses_nobody() -> None:
@@ -29,20 +48,10 @@ def test_a_crowd_that_comes_and_goes_loses_nobody() -> None:
         if number % 5 == 0:
             await asyncio.sleep(chance.uniform(0, 0.05))
             task.cancel()
-        try:
-            done = await task
-        except asyncio.CancelledError:
-            return "left"
-        except QueueError as error:
-            return type(error).__name__
-        assert done.pixels.shape == asked.content.shape
-        return "done"
-
-    async def main(queue: BatchingQueue) -> list[str]:
-        return await asyncio.wait_for(asyncio.gather(*(one(queue, n) for n in range(200))), 60)
+        return await end(task, asked)
 
     with running(counted) as queue:
-        ends = asyncio.run(main(queue))
+        ends = asyncio.run(crowd(queue, one))
         assert queue.items == 0
         assert queue.alive
     assert len(ends) == 200
@@ -60,20 +69,10 @@ def test_a_crowd_outlives_workers_that_die_under_it() -> None:
         if number % 7 == 0:
             await asyncio.sleep(chance.uniform(0, 0.05))
             task.cancel()
-        try:
-            done = await task
-        except asyncio.CancelledError:
-            return "left"
-        except QueueError as error:
-            return type(error).__name__
-        assert done.pixels.shape == asked.content.shape
-        return "done"
-
-    async def main(queue: BatchingQueue) -> list[str]:
-        return await asyncio.wait_for(asyncio.gather(*(one(queue, n) for n in range(200))), 60)
+        return await end(task, asked)
 
     with running(Instrumented(), Instrumented()) as queue:
-        ends = asyncio.run(main(queue))
+        ends = asyncio.run(crowd(queue, one))
         assert queue.items == 0
         while not queue.alive:
             time.sleep(0.01)

@@ -1,0 +1,25 @@
+"""What the settings make, for the server and the command line alike: an engine, and the bounds of a picture."""
+
+from app.engine.base import Engine
+from app.engine.create import create_engine
+from app.pipeline import Limits
+from app.settings import Settings
+
+
+def configured_engine(settings: Settings, device: str | None = None) -> Engine:
+    """The engine the settings name, on `device` where several are to run side by side.
+
+    Raises EngineUnavailable, WeightsError.
+    """
+    return create_engine(
+        settings.engine,
+        device or settings.device,
+        threads=settings.threads or None,
+        encoder=settings.encoder_weights,
+        decoder=settings.decoder_weights,
+    )
+
+
+def picture_limits(settings: Settings) -> Limits:
+    """The bounds a picture is held to, in pixels."""
+    return Limits(settings.max_pixels, settings.max_size, settings.default_size)
