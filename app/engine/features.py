@@ -43,15 +43,21 @@ class Memory:
 class Spilled:
     """float16 in a temporary file without a name, 16 bytes a pixel, where TMPDIR says.
 
+    What is kept is each channel's difference from its mean over the first part put: normalisation divides by the
+    channel's deviation, so where a picture is nearly flat, rounding must be small beside the deviation, not the mean.
+
     Raises OSError when the disk is full.
     """
 
     def __init__(self, width: int) -> None:
         self._width = width
+        self._offset: FloatArray | None = None
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
-        halves = np.ascontiguousarray(features.astype(SPILL_TYPE).transpose(1, 2, 0))
+        if self._offset is None:
+            self._offset = features.mean((1, 2), keepdims=True, dtype=np.float32)
+        halves = np.ascontiguousarray((features - self._offset).astype(SPILL_TYPE).transpose(1, 2, 0))
         for index, line in enumerate(halves):
             self._seek(row + index, column)
             self._file.write(line.data)
@@ -61,7 +67,8 @@ class Spilled:
         for index, line in enumerate(halves):
             self._seek(rows.start + index, columns.start)
             self._file.readinto(line.data)
-        return halves.transpose(2, 0, 1).astype(np.float32, order="C")
+        features = halves.transpose(2, 0, 1).astype(np.float32, order="C")
+        return features if self._offset is None else features + self._offset
 
     def close(self) -> None:
         self._file.close()

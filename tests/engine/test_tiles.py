@@ -53,6 +53,16 @@ def test_tiles_equal_the_untiled_run_at_any_size(height: int, width: int, limits
     assert differences(tiled, whole).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 240), (8, 9), (240, 200)])
+@pytest.mark.parametrize("contrast", [0, 2])
+def test_flat_pictures_survive_the_disk(size: tuple[int, int], contrast: int) -> None:
+    # Channels that hardly vary are divided by a deviation close to nothing.
+    texture = photo("chelsea")[: size[0], : size[1]] // 128
+    work = job((np.array([176, 66, 27], np.uint8) + contrast * texture).astype(np.uint8))
+    [tiled], [whole] = engine("ncnn", SPILLED).stylize([work]), engine("ncnn", WHOLE).stylize([work])
+    assert differences(tiled, whole).max() <= 1
+
+
 @pytest.mark.parametrize("limits", [NARROW, SPILLED])
 def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
     content = photo("astronaut")[:171, :242]
@@ -84,13 +94,16 @@ def test_features_wait_on_disk_only_where_memory_is_too_small() -> None:
     assert isinstance(feature_store(10, 20, memory=10 * 20 * 512 * 4 - 1), Spilled)
 
 
-def test_features_on_disk_come_back_to_eleven_bits() -> None:
+def test_features_on_disk_come_back_to_eleven_bits_of_their_spread() -> None:
     features = np.random.default_rng(0).gamma(1, 8, (512, 13, 17)).astype(np.float32)
     store = Spilled(17)
     store.put(0, 0, features[:, :, :9])
     store.put(0, 9, features[:, :6, 9:])
     store.put(6, 9, features[:, 6:, 9:])
-    np.testing.assert_allclose(store.get(slice(2, 12), slice(5, 15)), features[:, 2:12, 5:15], rtol=2**-11, atol=1e-7)
+    spread = np.abs(features - features[:, :, :9].mean((1, 2), keepdims=True)).max()
+    np.testing.assert_allclose(
+        store.get(slice(2, 12), slice(5, 15)), features[:, 2:12, 5:15], rtol=0, atol=2**-11 * spread
+    )
     store.close()
 
 
