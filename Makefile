@@ -28,10 +28,11 @@ format: $(VENV)/.dev  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench  ## measure the engines and the service, each beside its peers
+bench: $(VENV)/.bench  ## measure engines and service beside their peers: tables, and a chart in build/benchmarks
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.sizes
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.chart
 
 clean:  ## remove the virtual environment and every cache
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,6 +20,12 @@ class Measured:
     times: list[float] = field(default_factory=list)
     refused: int = 0
 
+    def add(self, other: "Measured") -> None:
+        """Count another run in."""
+        self.seconds += other.seconds
+        self.times += other.times
+        self.refused += other.refused
+
     @property
     def rate(self) -> float:
         """Pictures per second."""
@@ -91,13 +97,16 @@ async def closed_loop(url: str, size: int, clients: int, seconds: float) -> Meas
     return measured
 
 
-async def open_loop(url: str, size: int, rate: float, seconds: float, seed: int = 1) -> Measured:
-    """Requests arrive at random, `rate` a second on average (a Poisson process), whatever became of those before."""
+async def open_loop(url: str, size: int, rate: float, seconds: float, arrivals: str, seed: int = 1) -> Measured:
+    """Requests arrive, `rate` a second on average, whatever became of those before.
+
+    `arrivals` is "even", one after the other at equal distances, or "random", a Poisson process.
+    """
     measured, chance = Measured(), random.Random(seed)  # noqa: S311
     async with Client(url, size) as client, asyncio.TaskGroup() as running:
         since = time.perf_counter()
         due = since
-        while (due := due + chance.expovariate(rate)) < since + seconds:
+        while (due := due + (chance.expovariate(rate) if arrivals == "random" else 1 / rate)) < since + seconds:
             await asyncio.sleep(due - time.perf_counter())
             running.create_task(client.send(measured))
         measured.seconds = seconds
