@@ -1,6 +1,6 @@
 """The network in torch: the reference every other engine is held against, and the engine for GPUs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.engine.base import Job, Picture, pad, padded_shape
+from app.engine.cuda import Recorded, Run, Transfers
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.adain import channel_statistics
@@ -22,6 +23,7 @@ from app.network.layout import STRIDE
 from app.network.weights import DECODER, ENCODER, read_weights
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
+PART_PIXELS: Final = 2**20  # fills a GPU: while one part of a batch is computed, the next comes and the last one goes
 
 ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
 
@@ -44,9 +46,17 @@ class TorchEngine:
     ) -> None:
         limits = limits or Limits()
         self.device = torch.device(device)
-        self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.set_device(self.device)  # of this thread
+        self.dtype = dtype or (torch.float16 if on_gpu else torch.float32)
         self.encoder = self._resident(VGGEncoder.from_weights(read_weights(encoder)))
         self.decoder = self._resident(Decoder.from_weights(read_weights(decoder)))
+        self._transfers = Transfers(self.device)
+        self._graphs = [Recorded(self._features), Recorded(self._pixels)] if on_gpu else []
+        self._encode: Run
+        self._decode: Run
+        self._encode, self._decode = self._graphs or (self._features, self._pixels)
         self._whole_pixels = limits.tile_width**2
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
@@ -59,7 +69,7 @@ class TorchEngine:
     def encode_style(self, picture: Picture) -> ChannelStatistics:
         if not self._fits(picture):
             return self._tiled.encode_style(picture)
-        mean, std = channel_statistics(self.encoder(self._upload([picture])).float())
+        mean, std = channel_statistics(self._features(self._upload([picture]))[0])
         return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
 
     @torch.inference_mode()
@@ -68,7 +78,9 @@ class TorchEngine:
             return [self._tiled.stylize(job) for job in jobs]
         with suppress(torch.OutOfMemoryError):
             return self._whole(jobs)
-        if self.device.type == "cuda":
+        for graphs in self._graphs:
+            graphs.forget()
+        if self._graphs:
             torch.cuda.empty_cache()
         if len(jobs) == 1:
             return [self._in_need.stylize(jobs[0])]
@@ -76,7 +88,22 @@ class TorchEngine:
         return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
 
     def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
-        features = self.encoder(self._upload([job.content for job in jobs])).float()
+        coming = [(part, self._transfers.download(self._stylized(part))) for part in self._parts(jobs)]
+        return [
+            np.ascontiguousarray(result[: job.content.shape[0], : job.content.shape[1]])
+            for part, pixels in coming
+            for result, job in zip(pixels(), part, strict=True)
+        ]
+
+    def _parts(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        height, width = padded_shape(*jobs[0].content.shape[:2])
+        count = max(1, PART_PIXELS // (height * width))
+        for first in range(0, len(jobs), count):
+            yield jobs[first : first + count]
+
+    def _stylized(self, jobs: Sequence[Job]) -> Tensor:
+        """uint8 (N, 8h, 8w, 3) on the device."""
+        (features,) = self._encode(self._upload([job.content for job in jobs]))
         means, stds = channel_statistics(features)
         for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
             scale, bias = affine(
@@ -88,11 +115,7 @@ class TorchEngine:
             )
             shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
             feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        results = self._pixels(features).permute(0, 2, 3, 1).cpu().numpy()
-        return [
-            np.ascontiguousarray(result[: job.content.shape[0], : job.content.shape[1]])
-            for result, job in zip(results, jobs, strict=True)
-        ]
+        return self._decode(features)[0]
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         return TiledNetwork([_Encoding(self, limits)], [_Decoding(self, limits)], limits)
@@ -105,20 +128,19 @@ class TorchEngine:
         height, width = padded_shape(*picture.shape[:2])
         return height * width <= self._whole_pixels
 
-    def _pixels(self, features: Tensor) -> Tensor:
-        """(N, 512, h, w) -> uint8 (N, 3, 8h, 8w)."""
+    def _features(self, batch: Tensor) -> tuple[Tensor]:
+        """uint8 (N, H', W', 3) -> relu4_1, float32 (N, 512, h, w)."""
+        images = batch.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # channels_last, as it lies in memory
+        return (self.encoder(images).float(),)
+
+    def _pixels(self, features: Tensor) -> tuple[Tensor]:
+        """(N, 512, h, w) -> uint8 (N, 8h, 8w, 3)."""
         pixels: Tensor = self.decoder(features.to(self.dtype)).float().mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-        return pixels
+        return (pixels.permute(0, 2, 3, 1).contiguous(),)
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
-        """uint8 (H, W, 3) each -> (N, 3, H', W') in [0, 1], padded, channels_last as it lies in memory.
-
-        uint8 travels to the device, a quarter of float32's bytes, and is converted there.
-        """
-        batch = torch.from_numpy(np.stack([pad(picture) for picture in pictures]))
-        if self.device.type == "cuda":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).to(self.dtype).div_(255)
+        """uint8 (H, W, 3) each -> padded, uint8 (N, H', W', 3), a quarter of float32's bytes to transfer."""
+        return self._transfers.upload(np.stack([pad(picture) for picture in pictures]))
 
     def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -136,8 +158,9 @@ class _Encoding:
         self._engine = engine
 
     def __call__(self, rows: Rows) -> Rows:
-        features: Rows = self._engine.encoder(self._engine._upload([rows.transpose(1, 2, 0)]))[0].float().cpu().numpy()
-        return features
+        (features,) = self._engine._features(self._engine._upload([rows.transpose(1, 2, 0)]))
+        array: Rows = features[0].cpu().numpy()
+        return array
 
 
 class _Decoding:
@@ -155,5 +178,6 @@ class _Decoding:
 
     def __call__(self, rows: Rows) -> Rows:
         features = torch.from_numpy(rows)[None].to(self._engine.device, memory_format=torch.channels_last)
-        pixels: Rows = self._engine._pixels(features)[0].cpu().numpy()
-        return pixels
+        (pixels,) = self._engine._pixels(features)
+        array: Rows = pixels[0].permute(2, 0, 1).cpu().numpy()
+        return array
