@@ -2,6 +2,7 @@
 
 from app.engine.base import Engine
 from app.engine.create import create_engine
+from app.engine.tiles import Limits as Tiles
 from app.pipeline import Limits
 from app.settings import Settings
 
@@ -17,6 +18,7 @@ def configured_engine(settings: Settings, device: str | None = None) -> Engine:
         threads=settings.threads or None,
         encoder=settings.encoder_weights,
         decoder=settings.decoder_weights,
+        limits=Tiles(tile_width=settings.tile_size, feature_memory=settings.feature_memory_bytes),
     )
 
 

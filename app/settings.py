@@ -44,6 +44,14 @@ class Settings(BaseSettings):
         ge=1,
         description="most pixels the network takes in one batch; a GPU gains from millions, a CPU nothing",
     )
+    tile_size: int = Field(
+        1024, ge=256, le=16384, description="pictures wider than this run in tiles as wide, in pixels; bounds memory"
+    )
+    feature_memory_bytes: int = Field(
+        268_435_456,
+        ge=0,
+        description="memory for the features of one picture, in bytes; more waits in a temporary file",
+    )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
     grace_seconds: float = Field(
         30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM, in seconds"

@@ -18,7 +18,7 @@ from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.blend import ChannelStatistics
 from app.network.layout import decoder_upsampling, encoder_stages
-from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_weights
+from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_networks
 
 RELU: Final = "9=1"
 CLIP_TO_BYTE: Final = "9=3 -23310=2,0.0,255.0"
@@ -27,18 +27,19 @@ CLIP_TO_BYTE: Final = "9=3 -23310=2,0.0,255.0"
 class NcnnEngine:
     """Encoder and decoder on the CPU, in float32, each picture on `threads` threads.
 
-    Raises WeightsError when a weights file is missing or wrong.
+    Raises WeightsError when a weights file is missing or wrong, or the two do not belong together.
     """
 
     def __init__(
         self, threads: int = 1, encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
     ) -> None:
         limits = limits or Limits()
+        encoding, decoding = read_networks(encoder, decoder)
         self.threads = threads
         self._memory = _Memory()
         self._network = TiledNetwork(
-            [graph.load(threads, self._memory, limits.slab_rows) for graph in _encoder(read_weights(encoder))],
-            [graph.load(threads, self._memory, limits.slab_rows) for graph in _decoder(read_weights(decoder))],
+            [graph.load(threads, self._memory, limits.slab_rows) for graph in _encoder(encoding)],
+            [graph.load(threads, self._memory, limits.slab_rows) for graph in _decoder(decoding)],
             limits,
             self._memory.release,
         )

@@ -20,7 +20,7 @@ from app.network.blend import ChannelStatistics, affine
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
 from app.network.layout import STRIDE
-from app.network.weights import DECODER, ENCODER, read_weights
+from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
 PART_PIXELS: Final = 2**20  # fills a GPU: while one part of a batch is computed, the next comes and the last one goes
@@ -33,7 +33,7 @@ class TorchEngine:
 
     Pictures up to a tile's size run whole, as batches; larger ones in tiles. Where the device has too little memory, a
     batch is halved, and at last its picture run in small tiles. Raises WeightsError when a weights file is missing or
-    wrong.
+    wrong, or the two do not belong together.
     """
 
     def __init__(
@@ -50,8 +50,9 @@ class TorchEngine:
         if on_gpu:
             torch.cuda.set_device(self.device)  # of this thread
         self.dtype = dtype or (torch.float16 if on_gpu else torch.float32)
-        self.encoder = self._resident(VGGEncoder.from_weights(read_weights(encoder)))
-        self.decoder = self._resident(Decoder.from_weights(read_weights(decoder)))
+        encoding, decoding = read_networks(encoder, decoder)
+        self.encoder = self._resident(VGGEncoder.from_weights(encoding))
+        self.decoder = self._resident(Decoder.from_weights(decoding))
         self._transfers = Transfers(self.device)
         self._graphs = [Recorded(self._features), Recorded(self._pixels)] if on_gpu else []
         self._encode: Run

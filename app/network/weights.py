@@ -90,6 +90,22 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
     return WeightsFile(path, digest, _convolutions(path, tensors), metadata)
 
 
+def read_networks(encoder: Path, decoder: Path) -> tuple[WeightsFile, WeightsFile]:
+    """Read both files.
+
+    Raises WeightsError as `read_weights` does, and where the decoder's metadata names another encoder's hash: features
+    of one mean nothing to a decoder that learned from another.
+    """
+    encoding, decoding = read_weights(encoder), read_weights(decoder)
+    learned_from = decoding.metadata.get("encoder_sha256", encoding.sha256)
+    if learned_from != encoding.sha256:
+        raise WeightsError(
+            f"{decoder}: was trained under the encoder file with SHA-256 {learned_from[:16]}…, not under {encoder} "
+            f"({encoding.sha256[:16]}…); give that one as the encoder's weights"
+        )
+    return encoding, decoding
+
+
 def _embedded_hash(path: Path) -> str | None:
     if path.resolve().parent != EMBEDDED.resolve():
         return None

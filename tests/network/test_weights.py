@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from app.network import weights
-from app.network.weights import DECODER, ENCODER, WeightsError, read_weights
+from app.network.weights import DECODER, ENCODER, WeightsError, read_networks, read_weights
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -169,3 +169,13 @@ def test_half_precision_is_widened(copy: Path) -> None:
     np.testing.assert_allclose(
         read.convolutions[0].weight, read_weights(DECODER).convolutions[0].weight, rtol=1e-3, atol=1e-7
     )
+
+
+def test_a_decoder_is_only_taken_with_the_encoder_it_learned_from(copy: Path) -> None:
+    tensors = load_file(DECODER)
+    assert read_networks(ENCODER, DECODER)[1].metadata["encoder_sha256"] == read_weights(ENCODER).sha256
+    save_file(tensors, copy, {"upsample_after": "1,3,5"})
+    assert read_networks(ENCODER, copy)[1].path == copy, "a decoder that names no encoder is taken as it is"
+    save_file(tensors, copy, {"upsample_after": "1,3,5", "encoder_sha256": "5" * 64})
+    with pytest.raises(WeightsError, match=r"SHA-256 5555555555555555…, not under .*vgg16.*encoder's weights"):
+        read_networks(ENCODER, copy)
