@@ -21,7 +21,7 @@ from app.training.data import Splits
 from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
 from app.training.options import TrainingOptions
-from app.training.pool import Batch, Encoded, Pool
+from app.training.pool import Batch, Encoded, Originals, Pairs, Pool
 from app.training.schedule import Phase, learning_rate, phases
 from app.training.trainer import NonFinite, Trainer
 from app.training.validation import Validation
@@ -103,6 +103,8 @@ class Run:
         try:
             for phase, generator, batch, newest, waited in self._batches():
                 interval.waited += waited
+                if self.step == 0 and not self.options.decoder:
+                    self.trainer.standardize(batch)
                 self._advance(phase, generator, batch, newest, interval)
                 bar.update()
                 if self.step % self.options.log_every == 0 or self.step == self.options.steps:
@@ -136,7 +138,7 @@ class Run:
         checkpoint.write(self.decoder_path, self._decoder_file())
         checkpoint.save(self.out / CHECKPOINT, self.trainer.tensors(), facts)
 
-    def _batches(self) -> Iterator[tuple[Phase, Generator, Batch, Encoded, float]]:
+    def _batches(self) -> Iterator[tuple[Phase, Generator, Batch | Pairs, Encoded, float]]:
         """For each step left: its batch, and the seconds waited for crops.
 
         Where a run begins, in the middle of a phase too, the pool is filled with what it would hold by then.
@@ -144,7 +146,8 @@ class Run:
         for phase in phases(self.options):
             if self.step >= phase.stop:
                 continue
-            pool = Pool(max(self.options.pool, FILLED_WITH * phase.batch), phase.fresh)
+            kind = Originals if phase.inverts else Pool
+            pool = kind(max(self.options.pool, FILLED_WITH * phase.batch), phase.fresh)
             ahead = -(-FILLED_WITH * phase.batch // phase.fresh)
             last = ahead + self.step - phase.start
             first = max(0, last - pool.refreshes + 1)
@@ -160,16 +163,23 @@ class Run:
                 pool.add(newest)
                 if number >= last:
                     generator = Generator().manual_seed(seed_of(self.options.seed, "step", self.step))
-                    own = min(phase.fresh, int(phase.batch * self.options.identity_share + _draw(generator)))
-                    yield phase, generator, pool.draw(newest, phase.batch, own, generator), newest, waited
+                    batch: Batch | Pairs
+                    if isinstance(pool, Originals):
+                        batch = pool.draw(phase.batch, generator)
+                    else:
+                        own = min(phase.fresh, int(phase.batch * self.options.identity_share + _draw(generator)))
+                        batch = pool.draw(newest, phase.batch, own, generator)
+                    yield phase, generator, batch, newest, waited
 
-    def _advance(self, phase: Phase, generator: Generator, batch: Batch, newest: Encoded, interval: _Interval) -> None:
+    def _advance(
+        self, phase: Phase, generator: Generator, batch: Batch | Pairs, newest: Encoded, interval: _Interval
+    ) -> None:
         try:
             values = self.trainer.step(self.step, phase, newest, batch, generator)
         except NonFinite as fault:
             path = self.out / f"nonfinite-{self.step}.safetensors"
             tensors = {"contents": newest.contents, "features": batch.features, "wanted": batch.wanted}
-            checkpoint.save(path, tensors, {"step": self.step, "own": batch.own, "losses": fault.losses})
+            checkpoint.save(path, tensors, {"step": self.step, "losses": fault.losses})
             self.save()
             raise TrainingError(
                 f"step {self.step}: a loss or gradient is not finite ({fault}); the batch is in {path}. "

@@ -37,6 +37,14 @@ class TrainingOptions(BaseModel):
     steps: int = _in("Schedule", 40_000, "Steps in all.", ge=1)
     batch: int = _in("Schedule", 8, "Pictures a step at the first crop size; fewer, by area, at larger ones.", ge=1)
     crops: str = _in("Schedule", CROPS, "Sides of the crops in pixels, each with its part of the steps.")
+    inversion_share: float = _in(
+        "Schedule",
+        0.1,
+        "Part of the steps, before all others, that only teach to bring pictures back: quick ones, without a pass "
+        "through the encoder. None are taken with --decoder.",
+        ge=0,
+        lt=1,
+    )
     refresh: float = _in(
         "Schedule",
         0.25,

@@ -16,14 +16,18 @@ from app.training.losses import statistics
 
 @dataclass(frozen=True)
 class Encoded:
-    """The newest crops. `contents`: RGB (n, 3, S, S); `taps` of them, float32; `statistics` (n, 2, C) of contents, and
-    `style_statistics` of the styles that came with them; `styles` are those pictures."""
+    """The newest crops.
+
+    `contents`: RGB (n, 3, S, S); `taps` of them, float32; `statistics` (n, 2, C) of contents, and `style_statistics` of
+    the styles that came with them; `styles` are those pictures, `style_features` their relu4_1.
+    """
 
     contents: Tensor
     taps: list[Tensor]
     statistics: Tensor
     styles: Tensor
     style_statistics: Tensor
+    style_features: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,40 @@ class Batch:
     features: Tensor
     wanted: Tensor
     own: int
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Features (N, 512, h, w) at relu4_1, and the pictures, RGB (N, 3, S, S), they are of."""
+
+    features: Tensor
+    wanted: Tensor
+
+
+class Originals:
+    """Features, as float16, and pictures, as uint8, of the last `capacity` crops of contents and of styles."""
+
+    def __init__(self, capacity: int, fresh: int) -> None:
+        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, capacity // fresh))
+
+    @property
+    def refreshes(self) -> int:
+        """How many additions it holds at most."""
+        return self._kept.maxlen or 0
+
+    def add(self, encoded: Encoded) -> None:
+        features = torch.cat([encoded.taps[-1], encoded.style_features]).half()
+        pictures = torch.cat([encoded.contents, encoded.styles])
+        self._kept.append((features, pictures.mul(255).round_().to(torch.uint8)))
+
+    def draw(self, count: int, generator: Generator) -> Pairs:
+        """`count` of them, different ones while there are as many."""
+        places = [(kept, n) for kept in self._kept for n in range(len(kept[0]))]
+        order = torch.randperm(len(places), generator=generator).tolist()
+        drawn = [places[order[n % len(places)]] for n in range(count)]
+        features = torch.stack([kept[0][n].float() for kept, n in drawn])
+        pictures = torch.stack([kept[1][n] for kept, n in drawn]).float().div_(255)
+        return Pairs(features.contiguous(memory_format=torch.channels_last), pictures)
 
 
 class Pool:
@@ -81,7 +119,12 @@ def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:
     channels = statistics(taps)
     count = len(contents)
     return Encoded(
-        pictures[:count], [tap[:count] for tap in taps], channels[:count], pictures[count:], channels[count:]
+        pictures[:count],
+        [tap[:count] for tap in taps],
+        channels[:count],
+        pictures[count:],
+        channels[count:],
+        taps[-1][count:],
     )
 
 

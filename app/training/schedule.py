@@ -11,27 +11,38 @@ LAST_RATE: Final = 0.03
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps `start` to `stop` - 1: crops of `size` pixels, `batch` of them a step, `fresh` of those newly encoded."""
+    """Steps `start` to `stop` - 1: crops of `size` pixels, `batch` of them a step, `fresh` of those newly encoded.
+
+    Where it `inverts`, pictures are only to come back from their own features.
+    """
 
     size: int
     batch: int
     fresh: int
     start: int
     stop: int
+    inverts: bool = False
 
 
 def phases(options: TrainingOptions) -> list[Phase]:
-    """The run's phases, one a crop size; the batch shrinks as the area grows, so that steps take much the same time."""
+    """The run's phases: inversion, then one a crop size.
+
+    The batch shrinks as the area grows, so that steps take much the same time.
+    """
     pairs = crop_shares(options.crops)
     total = sum(share for _, share in pairs)
-    result = []
-    start, done = 0, 0.0
+    inversions = 0 if options.decoder else round(options.steps * options.inversion_share)
+    parts = [(pairs[0][0], inversions, True)]
+    done = 0.0
     for side, share in pairs:
         done += share
-        stop = round(options.steps * done / total)
+        parts.append((side, inversions + round((options.steps - inversions) * done / total), False))
+    result = []
+    start = 0
+    for side, stop, inverts in parts:
         batch = max(1, round(options.batch * (pairs[0][0] / side) ** 2))
         if stop > start:
-            result.append(Phase(side, batch, max(1, round(batch * options.refresh)), start, stop))
+            result.append(Phase(side, batch, max(1, round(batch * options.refresh)), start, stop, inverts))
         start = stop
     return result
 

@@ -13,9 +13,10 @@ from app.training import checkpoint
 from app.training.data import Index, Splits, split
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
+from app.training.initial import new_decoder
 from app.training.loop import CHECKPOINT, Run
 from app.training.options import TrainingOptions
-from app.training.trainer import chosen_device, new_decoder
+from app.training.trainer import chosen_device
 
 # What a checkpoint's tensors belong to.
 FIXED: Final = ("encoder", "widths", "decoder", "adversarial")

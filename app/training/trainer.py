@@ -14,8 +14,9 @@ from app.training import checkpoint, losses
 from app.training.critic import Critic, critic_loss
 from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
-from app.training.options import TrainingOptions, decoder_layout
-from app.training.pool import Batch, Encoded, encode
+from app.training.initial import standardize
+from app.training.options import TrainingOptions
+from app.training.pool import Batch, Encoded, Pairs, encode
 from app.training.schedule import Phase, ema_decay, learning_rate
 
 BETAS: Final = (0.9, 0.99)
@@ -57,20 +58,20 @@ class Trainer:
         with self._autocast():
             return encode(self.encoder, contents.to(self.device), styles.to(self.device))
 
-    def step(self, step: int, phase: Phase, newest: Encoded, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+    def step(
+        self, step: int, phase: Phase, newest: Encoded, batch: Batch | Pairs, generator: Generator
+    ) -> dict[str, Tensor]:
         """Take one step; returns losses, unweighted, and the gradient's norm before clipping, as scalars.
 
         Raises NonFinite, and then has changed nothing.
         """
         rate = learning_rate(self.options, step)
-        target = self.target(batch)
-        with self._autocast():
-            results = self.decoder(target)
-            taps = self.encoder.taps(results.clamp(*SEEN))
-        results = results.float()
-        values = self._losses(results, [tap.float() for tap in taps], target, newest, batch, phase)
-        if self.critic is not None:
-            values["adversarial"] = -self.critic(results.clamp(*SEEN)).mean()
+        if isinstance(batch, Pairs):
+            with self._autocast():
+                results = self.decoder(batch.features).float()
+            values = {"identity": losses.pixel_identity(results, batch.wanted)}
+        else:
+            results, values = self._stylised(newest, batch, phase)
         total = torch.stack([self._weight(name) * value for name, value in values.items()]).sum()
         self.adam.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -83,12 +84,18 @@ class Trainer:
             group["lr"] = rate
         self.adam.step()
         self._follow(ema_decay(self.options, step))
-        if self.critic is not None:
+        if self.critic is not None and isinstance(batch, Batch):
             shown = min(len(newest.styles), len(results))
             values["critic"] = self._teach(
                 self.critic, newest.styles[:shown], results[-shown:].detach().clamp(0, 1), generator, rate
             )
         return values | {"gradient": norm}
+
+    @torch.no_grad()
+    def standardize(self, batch: Batch | Pairs) -> None:
+        """Give random weights the scale and the bias that a batch asks for; see `initial.standardize`."""
+        standardize(self.decoder, self.target(batch) if isinstance(batch, Batch) else batch.features)
+        self.average.load_state_dict(self.decoder.state_dict())
 
     def target(self, batch: Batch) -> Tensor:
         """AdaIN of a batch: (N, 512, h, w)."""
@@ -119,6 +126,17 @@ class Trainer:
             raise TrainingError(
                 f"the checkpoint is of other networks ({str(error).splitlines()[-1].strip()})"
             ) from None
+
+    def _stylised(self, newest: Encoded, batch: Batch, phase: Phase) -> tuple[Tensor, dict[str, Tensor]]:
+        target = self.target(batch)
+        with self._autocast():
+            results = self.decoder(target)
+            taps = self.encoder.taps(results.clamp(*SEEN))
+        results = results.float()
+        values = self._losses(results, [tap.float() for tap in taps], target, newest, batch, phase)
+        if self.critic is not None:
+            values["adversarial"] = -self.critic(results.clamp(*SEEN)).mean()
+        return results, values
 
     def _losses(
         self, results: Tensor, taps: list[Tensor], target: Tensor, newest: Encoded, batch: Batch, phase: Phase
@@ -158,22 +176,6 @@ class Trainer:
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-
-
-def new_decoder(options: TrainingOptions) -> Decoder:
-    """A decoder of the options' widths with random weights (He et al. 2015), mid grey to begin with."""
-    outputs, upsample_after = decoder_layout(options.widths)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        decoder = Decoder(list(zip((FEATURES, *outputs), outputs, strict=False)), upsample_after)
-        *hidden, last = [conv for conv in decoder.convs if isinstance(conv, nn.Conv2d)]
-        for conv in hidden:
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        nn.init.kaiming_normal_(last.weight, nonlinearity="linear")
-        last.weight.data.mul_(0.1)
-        nn.init.constant_(last.bias, 0.5)  # type: ignore[arg-type]
-    return decoder
 
 
 def resident(module: ModuleT, device: torch.device) -> ModuleT:

@@ -1,11 +1,14 @@
 """Validation while training: a few held-out pictures, always the same, under the moving average of the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from app.network.decoder import Decoder
 from app.training.evaluation import DecoderMethod, judge
 from app.training.sheet import ContactSheet
 from app.training.trainer import Trainer
@@ -29,19 +32,41 @@ class Validation:
         if not self._contents or not self._styles:
             return None
         sheet = ContactSheet(self._contents, self._styles, CONTENTS, CELL)
-        (scores,) = judge(
-            self._trainer.encoder,
-            [DecoderMethod("decoder", self._trainer.average)],
-            self._contents,
-            self._styles,
-            self._side,
-            self._trainer.device,
-            lambda _, content, style, picture: sheet.add(content, style, picture),
-        )
+        with silent_channels(self._trainer.average) as silent:
+            (scores,) = judge(
+                self._trainer.encoder,
+                [DecoderMethod("decoder", self._trainer.average)],
+                self._contents,
+                self._styles,
+                self._side,
+                self._trainer.device,
+                lambda _, content, style, picture: sheet.add(content, style, picture),
+            )
         values = {
             "val/content": scores.content_loss,
             "val/style": scores.style_loss,
             "val/edge_ssim": scores.edge_ssim,
             "val/reconstruction_psnr": scores.reconstruction_psnr or 0.0,
+            "val/silent_channels": float(torch.cat(list(silent.values())).float().mean()),
         }
         return values, sheet.picture()
+
+
+@contextmanager
+def silent_channels(decoder: Decoder) -> Iterator[dict[nn.Module, Tensor]]:
+    """While it is open, watch the decoder: for each hidden convolution, which channels were never above 0 yet.
+
+    Such a channel adds nothing to any picture, and no gradient reaches it.
+    """
+    silent: dict[nn.Module, Tensor] = {}
+
+    def watch(conv: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        quiet = output.amax((0, 2, 3)) <= 0
+        silent[conv] = silent.get(conv, quiet) & quiet
+
+    handles = [conv.register_forward_hook(watch) for conv in list(decoder.convs)[:-1]]
+    try:
+        yield silent
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -10,11 +10,13 @@ from app.training import checkpoint
 from app.training.data import Index, split
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
+from app.training.initial import new_decoder, standardize
 from app.training.loop import Run
 from app.training.options import CROPS, TrainingOptions, crop_shares, decoder_layout
-from app.training.pool import Encoded, Pool
+from app.training.pool import Encoded, Originals, Pool
 from app.training.schedule import ema_decay, learning_rate, phases
-from app.training.trainer import chosen_device, chosen_precision, new_decoder
+from app.training.trainer import chosen_device, chosen_precision
+from app.training.validation import silent_channels
 from tests.training.conftest import fill
 
 
@@ -30,7 +32,7 @@ def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
 def test_a_few_steps_learn(tmp_path: Path) -> None:
     """One photo and one painting, so that batches differ little and the trend is the training's."""
     folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
-    run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2)
+    run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2, inversion_share=0)
     totals: list[float] = []
     step = run.trainer.step
 
@@ -76,8 +78,9 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path, contents: Path, sty
 
 
 def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
-    found = phases(TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25))
-    assert [(p.size, p.batch, p.fresh, p.start, p.stop) for p in found] == [(128, 8, 2, 0, 500), (256, 2, 1, 500, 1000)]
+    options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25, inversion_share=0)
+    found = [(p.size, p.batch, p.fresh, p.start, p.stop) for p in phases(options)]
+    assert found == [(128, 8, 2, 0, 500), (256, 2, 1, 500, 1000)]
     assert phases(TrainingOptions(steps=7))[-1].stop == 7
 
 
@@ -89,6 +92,42 @@ def test_the_rate_warms_up_and_falls_to_3_percent() -> None:
     assert rates[-1] == pytest.approx(0.03, abs=1e-4)
     assert ema_decay(options, 0) < 0.2
     assert ema_decay(options, 10_000) == options.ema
+
+
+def test_inversion_comes_first_and_only_to_random_weights() -> None:
+    options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", inversion_share=0.2)
+    found = [(p.size, p.inverts, p.start, p.stop) for p in phases(options)]
+    assert found == [(128, True, 0, 200), (128, False, 200, 600), (256, False, 600, 1000)]
+    warm = options.model_copy(update={"decoder": Path("decoder.safetensors")})
+    assert [(p.inverts, p.start, p.stop) for p in phases(warm)] == [(False, 0, 500), (False, 500, 1000)]
+
+
+def test_channels_that_never_fire_are_counted() -> None:
+    decoder = new_decoder(TrainingOptions(widths="24,24/16/8/8"))
+    features = torch.randn(2, 512, 4, 4, generator=Generator().manual_seed(0))
+    standardize(decoder, features)
+    with torch.no_grad():
+        decoder.convs[1].get_parameter("bias")[:5] = -1e6
+        with silent_channels(decoder) as silent:
+            decoder(features)
+            decoder(-features)
+    assert [int(quiet.sum()) for quiet in silent.values()] == [0, 5, 0, 0, 0]
+    assert [len(quiet) for quiet in silent.values()] == [24, 24, 16, 8, 8]
+
+
+def test_random_weights_are_standardized_layer_by_layer() -> None:
+    decoder = new_decoder(TrainingOptions(widths="24,24/16/8/8"))
+    features = 50 + 20 * torch.randn(4, 512, 6, 6, generator=Generator().manual_seed(0)).relu()
+    standardize(decoder, features)
+    outputs: list[torch.Tensor] = []
+    for conv in list(decoder.convs)[:-1]:
+        conv.register_forward_hook(lambda _, __, output: outputs.append(output))
+    with torch.no_grad():
+        decoder(features)
+    assert len(outputs) == 5
+    for output in outputs:
+        assert output.mean((0, 2, 3)).abs().max() < 1e-3
+        torch.testing.assert_close(output.std((0, 2, 3)), torch.ones(output.shape[1]), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("widths", ["", "16/16", "16//8/8", "16/8/8/8/8", "16/8/x/8", "16/8/-8/8"])
@@ -120,6 +159,7 @@ def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> N
             torch.full((2, 2, 512), value),
             features[:, :3],
             -features.mean((2, 3)).unsqueeze(1).expand(2, 2, 512),
+            features,
         )
 
     for value in (1.0, 2.0, 3.0):
@@ -131,6 +171,19 @@ def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> N
     assert float(batch.features.min()) >= 2
     again = pool.draw(newest, 5, 1, Generator().manual_seed(0))
     assert torch.equal(batch.wanted, again.wanted)
+
+
+def test_originals_pair_features_with_their_pictures() -> None:
+    originals = Originals(capacity=4, fresh=2)
+    for value in (0.2, 0.4, 0.6):
+        picture = torch.full((2, 3, 16, 16), value)
+        features = torch.full((2, 512, 2, 2), 10 * value)
+        channels = torch.zeros(2, 2, 960)
+        originals.add(Encoded(picture, [features], channels, picture + 0.1, channels, features + 1))
+    pairs = originals.draw(8, Generator().manual_seed(0))
+    couples = zip(pairs.features, pairs.wanted, strict=True)
+    found = sorted((round(float(f.mean()), 1), round(float(p.mean()), 1)) for f, p in couples)
+    assert found == sorted([(4.0, 0.4), (5.0, 0.5), (6.0, 0.6), (7.0, 0.7)] * 2)
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
