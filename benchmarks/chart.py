@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from benchmarks.results import FOLDER, load
 
 OURS = "#b5452c"
-PEERS = ("#3c6e91", "#8a8f98", "#5b8c5a", "#c9a227", "#7b5ea7")
+PEERS = ("#3c6e91", "#8a8f98", "#5b8c5a", "#c9a227", "#7b5ea7", "#2a9d8f")
 
 
 def colour(name: str, number: int) -> str:
@@ -31,7 +31,8 @@ def engines(axes: Axes, found: dict[str, Any]) -> None:
         axes.bar_label(bars, fmt="%.2f", fontsize=6)
     axes.set_xticks(range(len(sides)), [f"{side}x{side}" for side in sides])
     axes.set_title(f"Time of one picture, torch eager = 1\n(sgemm here: {found['sgemm'] / 1e9:.0f} GFLOP/s)")
-    axes.legend(fontsize=7)
+    axes.set_ylim(top=1.5 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize=7, loc="upper left")
 
 
 def sizes(axes: Axes, found: dict[str, Any]) -> None:
@@ -39,8 +40,9 @@ def sizes(axes: Axes, found: dict[str, Any]) -> None:
     for number, name in enumerate(dict.fromkeys(row["engine"] for row in found["rows"])):
         rows = [row for row in found["rows"] if row["engine"] == name]
         line = [[row["megapixels"] for row in rows], [row["peak"] / 1e9 for row in rows]]
-        axes.loglog(*line, "o-", label=name, color=colour(name, number))
+        axes.semilogx(*line, "o-", label=name, color=colour(name, number))
     axes.axhline(found["memory"] / 1e9, color="#8a8f98", linestyle=":", label="what a process may take")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title("Peak memory, GB, by megapixels")
     axes.legend(fontsize=7)
 

@@ -81,7 +81,7 @@ def measured(runs: dict[str, Callable[[], Picture]], rounds: int, side: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides of the photo in pixels")
-    parser.add_argument("--rounds", type=int, default=5, help="turns each engine takes at each size")
+    parser.add_argument("--rounds", type=int, default=3, help="turns each engine takes at each size")
     asked = parser.parse_args()
     peak, memory = sgemm(), copying()
     print(f"{available_cores()} cores: sgemm {peak / 1e9:.0f} GFLOP/s, copy {memory / 1e9:.1f} GB/s\n")
