@@ -116,12 +116,15 @@ def test_files_that_are_not_these_networks_are_refused(tmp_path: Path) -> None:
     grey = decoder_file(tmp_path / "grey.safetensors", [(512, 8), (8, 8), (8, 8), (8, 1)], "0,1,2")
     with pytest.raises(WeightsError, match=r"grey.safetensors: leads from 512 to 1 channels; expected 512 to 3"):
         NcnnEngine(decoder=grey)
+    good = decoder_file(tmp_path / "good.safetensors", [(512, 8), (8, 8), (8, 8), (8, 3)], "0,1,2")
     with pytest.raises(WeightsError, match="neither VGG-16 nor VGG-19"):
-        NcnnEngine(encoder=DECODER)
+        NcnnEngine(encoder=DECODER, decoder=good)
 
 
 def test_weights_in_half_precision_are_taken(tmp_path: Path) -> None:
     halves = {name: tensor.astype(np.float16) for name, tensor in load_file(ENCODER).items()}
     save_file(halves, tmp_path / "encoder.safetensors")
-    code = NcnnEngine(encoder=tmp_path / "encoder.safetensors").encode_style(photo("coffee", 128))
+    save_file(load_file(DECODER), tmp_path / "decoder.safetensors", {"upsample_after": "1,3,5"})
+    half = NcnnEngine(encoder=tmp_path / "encoder.safetensors", decoder=tmp_path / "decoder.safetensors")
+    code = half.encode_style(photo("coffee", 128))
     assert np.abs(code.mean - engine("ncnn").encode_style(photo("coffee", 128)).mean).max() < 0.05
