@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,11 +79,14 @@ def stream(crops: Crops, first: int, stop: int, workers: int, pin: bool) -> Iter
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=pin,
-        worker_init_fn=_leave_interrupts,
+        worker_init_fn=_leave_signals_to_the_run,
     )
     return iter(loader)
 
 
-def _leave_interrupts(worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the run stops its workers itself when it has saved.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_run(worker: int) -> None:
+    # Ctrl-C and a supervisor's SIGTERM reach whole process groups; the run stops its workers itself when it has saved.
+    if hasattr(os, "setsid"):
+        os.setsid()
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

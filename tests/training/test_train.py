@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, contents: Path, styles: Path
     out = tmp_path_factory.mktemp("whole") / "run"
     command = [sys.executable, "-m", "app", "train", "--content", contents, "--style", styles, "--out", out]
     done = subprocess.run(
-        [*map(str, command), *STEPS, *SMALL], capture_output=True, text=True, timeout=120, env=environment()
+        [*map(str, command), *STEPS, *SMALL, "--workers", "1"], capture_output=True, text=True, timeout=120, env=environment()
     )
     assert done.returncode == 0, done.stderr
     assert "8 train, 0 validation, 0 test" in done.stderr
@@ -80,18 +80,23 @@ def test_every_loss_has_its_curve(whole: Path) -> None:
     assert {"speed/images_per_second", "speed/busy", "speed/learning_rate"} <= curves.keys()
 
 
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_numbers_of_one_that_was_not(
-    whole: Path, tmp_path: Path, contents: Path, styles: Path, impasto: Command
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_goes_on_to_the_numbers_of_one_that_was_not(
+    whole: Path, tmp_path: Path, contents: Path, styles: Path, impasto: Command, number: signal.Signals
 ) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "app", "train", "--content", contents, "--style", styles, "--out", out]
     process = subprocess.Popen(
-        [*map(str, command), *STEPS, *SMALL], stderr=subprocess.PIPE, text=True, env=environment()
+        [*map(str, command), *STEPS, *SMALL, "--workers", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
     )
     deadline = time.monotonic() + 100
     while not (out / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)  # as a terminal and a supervisor do, workers and all
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "--resume" in said
