@@ -96,7 +96,7 @@ def test_the_gradient_penalty_pulls_a_steep_critic_flatter() -> None:
     adam = torch.optim.Adam(critic.parameters(), 1e-2, betas=(0.0, 0.9))
 
     # Of two equal pictures the scores cancel: what is left is the penalty.
-    first = float(critic_loss(critic, same, same, Generator().manual_seed(0)))
+    first = float(critic_loss(critic, same, same, Generator().manual_seed(0)).detach())
     for _ in range(40):
         adam.zero_grad()
         critic_loss(critic, same, same, Generator().manual_seed(0)).backward()
