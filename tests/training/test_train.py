@@ -44,7 +44,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, contents: Path, styles: Path
     out = tmp_path_factory.mktemp("whole") / "run"
     command = [sys.executable, "-m", "app", "train", "--content", contents, "--style", styles, "--out", out]
     done = subprocess.run(
-        [*map(str, command), *STEPS, *SMALL, "--workers", "1"], capture_output=True, text=True, timeout=120, env=environment()
+        [*map(str, command), *STEPS, *SMALL, "--workers", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(),
     )
     assert done.returncode == 0, done.stderr
     assert "8 train, 0 validation, 0 test" in done.stderr
