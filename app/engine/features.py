@@ -68,7 +68,9 @@ class Spilled:
             self._seek(rows.start + index, columns.start)
             self._file.readinto(line.data)
         features = halves.transpose(2, 0, 1).astype(np.float32, order="C")
-        return features if self._offset is None else features + self._offset
+        if self._offset is not None:
+            features += self._offset
+        return features
 
     def close(self) -> None:
         self._file.close()

@@ -1,6 +1,7 @@
 """The encoders a decoder can be trained for: four taps each, the last with 512 channels at an eighth of the size."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +18,15 @@ from app.training import public
 VGG_STAGES: Final = {"vgg16": VGG16, "vgg19": VGG19}
 
 
-class TapEncoder(nn.Module):
+class TapEncoder(nn.Module, ABC):
     """What training asks of an encoder. `channels` of each tap; `sha256` of its weights, which a decoder belongs to."""
 
     channels: tuple[int, ...]
     sha256: str
 
+    @abstractmethod
     def taps(self, images: Tensor) -> list[Tensor]:
         """RGB (N, 3, H, W) in [0, 1] -> four taps, the last (N, 512, H / 8, W / 8)."""
-        raise NotImplementedError
 
 
 class VGGTaps(TapEncoder):

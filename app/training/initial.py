@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
+from app.training.hooks import hidden_outputs
 from app.training.options import TrainingOptions, decoder_layout
 
 # Of a channel no batch excites, so that nothing is divided by nothing.
@@ -33,15 +34,11 @@ def standardize(decoder: Decoder, features: Tensor) -> None:
     `features`: (N, 512, h, w) at relu4_1. Without it most of what the random layers see is one large constant, since no
     activation is negative; many channels then never fire, and those that do learn slowly.
     """
-    handles = [conv.register_forward_hook(_standardized) for conv in list(decoder.convs)[:-1]]
-    try:
+    with hidden_outputs(decoder, _standardized):
         decoder(features)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _standardized(conv: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _standardized(conv: nn.Module, output: Tensor) -> Tensor:
     weight, bias = conv.get_parameter("weight"), conv.get_parameter("bias")
     mean = output.mean((0, 2, 3))
     deviation = output.std((0, 2, 3)).clamp_min(LEAST_DEVIATION)

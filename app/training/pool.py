@@ -50,16 +50,21 @@ class Pairs:
     wanted: Tensor
 
 
-class Originals:
-    """Features, as float16, and pictures, as uint8, of the last `capacity` crops of contents and of styles."""
+class _Rolling:
+    """Tensors of the last `capacity` crops of either kind; each addition is `fresh` of them."""
 
     def __init__(self, capacity: int, fresh: int) -> None:
-        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, capacity // fresh))
+        self._kept: deque[tuple[Tensor, ...]] = deque(maxlen=max(1, capacity // fresh))
+        self._fresh = fresh
 
     @property
     def refreshes(self) -> int:
         """How many additions it holds at most."""
         return self._kept.maxlen or 0
+
+
+class Originals(_Rolling):
+    """Features, as float16, and pictures, as uint8, of the last crops of contents and of styles."""
 
     def add(self, encoded: Encoded) -> None:
         features = torch.cat([encoded.taps[-1], encoded.style_features]).half()
@@ -76,17 +81,8 @@ class Originals:
         return Pairs(features.contiguous(memory_format=torch.channels_last), pictures)
 
 
-class Pool:
-    """Features at relu4_1, as float16, and statistics of all taps, of the last `capacity` crops of either kind."""
-
-    def __init__(self, capacity: int, fresh: int) -> None:
-        self._kept: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=max(1, capacity // fresh))
-        self._fresh = fresh
-
-    @property
-    def refreshes(self) -> int:
-        """How many additions it holds at most."""
-        return self._kept.maxlen or 0
+class Pool(_Rolling):
+    """Features at relu4_1, as float16, and statistics of all taps, of the last crops of either kind."""
 
     def add(self, encoded: Encoded) -> None:
         self._kept.append((encoded.taps[-1].half(), encoded.statistics, encoded.style_statistics))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from app.network.decoder import Decoder
 from app.training.evaluation import DecoderMethod, judge
+from app.training.hooks import hidden_outputs
 from app.training.sheet import ContactSheet
 from app.training.trainer import Trainer
 
@@ -60,13 +61,9 @@ def silent_channels(decoder: Decoder) -> Iterator[dict[nn.Module, Tensor]]:
     """
     silent: dict[nn.Module, Tensor] = {}
 
-    def watch(conv: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+    def watch(conv: nn.Module, output: Tensor) -> None:
         quiet = output.amax((0, 2, 3)) <= 0
         silent[conv] = silent.get(conv, quiet) & quiet
 
-    handles = [conv.register_forward_hook(watch) for conv in list(decoder.convs)[:-1]]
-    try:
+    with hidden_outputs(decoder, watch):
         yield silent
-    finally:
-        for handle in handles:
-            handle.remove()
