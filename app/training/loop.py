@@ -167,7 +167,8 @@ class Run:
                     if isinstance(pool, Originals):
                         batch = pool.draw(phase.batch, generator)
                     else:
-                        own = min(phase.fresh, int(phase.batch * self.options.identity_share + _draw(generator)))
+                        wished = int(phase.batch * self.options.identity_share + _draw(generator))
+                        own = min(wished, phase.fresh, phase.batch - 1)
                         batch = pool.draw(newest, phase.batch, own, generator)
                     yield phase, generator, batch, newest, waited
 

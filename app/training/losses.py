@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from app.network.adain import channel_statistics
+from app.training.moments import channel_moments
 
 
 def statistics(taps: Sequence[Tensor]) -> Tensor:
     """Taps (N, C_k, h_k, w_k) -> float32 (N, 2, sum of C_k): each channel's mean, then its standard deviation."""
-    parts = [torch.stack(channel_statistics(tap.float()), 1).flatten(2) for tap in taps]
-    return torch.cat(parts, 2)
+    return torch.cat([channel_moments(tap) for tap in taps], 2)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """Mean squared error at relu4_1 between the result and the AdaIN target: the paper's equation 12."""
-    return F.mse_loss(features, target)
+    return F.mse_loss(features.float(), target)
 
 
 def style_loss(got: Tensor, wanted: Tensor, channels: Sequence[int]) -> Tensor:
@@ -35,8 +34,12 @@ def feature_identity(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
 
 
 def pixel_identity(got: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared error of RGB plus a fifteenth of the absolute one, which goes on working where errors are small."""
-    return F.mse_loss(got, wanted) + F.l1_loss(got, wanted) / 15
+    """Mean squared error of RGB, of its means over 8x8 pixels, and a tenth of the mean absolute error.
+
+    The means are a colour cast's share of the first; the absolute error goes on working where errors are small.
+    """
+    error = got - wanted
+    return error.square().mean() + F.avg_pool2d(error, 8).square().mean() + error.abs().mean() / 10
 
 
 def total_variation(pictures: Tensor) -> Tensor:

@@ -53,7 +53,10 @@ class TrainingOptions(BaseModel):
         le=1,
     )
     pool: int = _in("Schedule", 256, "Encoded crops kept to draw from.", ge=1)
-    learning_rate: float = _in("Schedule", 4e-4, "Adam's rate after warm-up; it falls to 3 % along a cosine.", gt=0)
+    optimizer: Literal["soap", "adam"] = _in(
+        "Schedule", "soap", "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024)."
+    )
+    learning_rate: float = _in("Schedule", 1e-3, "The rate after warm-up; it falls to 3 % along a cosine.", gt=0)
     warmup: int = _in("Schedule", 100, "Steps over which the rate rises.", ge=0)
     clip: float = _in("Schedule", 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.", ge=0)
     ema: float = _in("Schedule", 0.997, "Decay of the moving average of the weights.", ge=0, lt=1)

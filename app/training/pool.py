@@ -18,7 +18,7 @@ from app.training.losses import statistics
 class Encoded:
     """The newest crops.
 
-    `contents`: RGB (n, 3, S, S); `taps` of them, float32; `statistics` (n, 2, C) of contents, and `style_statistics` of
+    `contents`: RGB (n, 3, S, S); `taps` of them; `statistics` (n, 2, C) of contents, and `style_statistics` of
     the styles that came with them; `styles` are those pictures, `style_features` their relu4_1.
     """
 
@@ -92,7 +92,7 @@ class Pool(_Rolling):
         held = len(self._kept) * self._fresh
         order = torch.randperm(held, generator=generator).tolist()
         contents = [divmod(order[n % held], self._fresh) for n in range(count - own)]
-        features = [newest.taps[-1][:own], *(self._kept[r][0][i : i + 1].float() for r, i in contents)]
+        features = [newest.taps[-1][:own].float(), *(self._kept[r][0][i : i + 1].float() for r, i in contents)]
         wanted = [newest.statistics[:own]]
         for r, i in contents:
             style = self._style(held, generator)
@@ -111,7 +111,7 @@ class Pool(_Rolling):
 def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:
     """Encode uint8 crops (n, 3, S, S) of contents and styles in one pass."""
     pictures = torch.cat([contents, styles]).float().div_(255).contiguous(memory_format=torch.channels_last)
-    taps = [tap.float() for tap in encoder.taps(pictures)]
+    taps = encoder.taps(pictures)
     channels = statistics(taps)
     count = len(contents)
     return Encoded(

@@ -15,11 +15,12 @@ from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
 from app.training.initial import new_decoder
 from app.training.loop import CHECKPOINT, Run
+from app.training.memory import keep_freed_memory
 from app.training.options import TrainingOptions
 from app.training.trainer import chosen_device
 
 # What a checkpoint's tensors belong to.
-FIXED: Final = ("encoder", "widths", "decoder", "adversarial")
+FIXED: Final = ("encoder", "widths", "decoder", "adversarial", "optimizer")
 
 
 def start(
@@ -40,6 +41,8 @@ def start(
         raise TrainingError("--content and --style: give a folder of photos and a folder of paintings")
     device = chosen_device(options.device)
     torch.set_num_threads(options.threads or available_cores())
+    if device.type == "cpu":
+        keep_freed_memory()
     encoder = load_encoder(options.encoder, options.encoder_weights)
     decoder = Decoder.from_weights(read_weights(options.decoder)) if options.decoder else new_decoder(options)
     contents, styles = _pictures(content, style, out, options)

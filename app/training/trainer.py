@@ -18,6 +18,7 @@ from app.training.initial import standardize
 from app.training.options import TrainingOptions
 from app.training.pool import Batch, Encoded, Pairs, encode
 from app.training.schedule import Phase, ema_decay, learning_rate
+from app.training.soap import Soap
 
 BETAS: Final = (0.9, 0.99)
 # Beyond this the encoder is not asked what it sees: only the range loss acts there.
@@ -35,22 +36,22 @@ class NonFinite(Exception):
 
 
 class Trainer:
-    """Decoder, its moving average `average`, Adam, and the critic where there is one, on one device."""
+    """Decoder, its moving average `average`, optimizer, and the critic where there is one, on one device."""
 
     def __init__(self, options: TrainingOptions, encoder: TapEncoder, decoder: Decoder, device: torch.device) -> None:
         self.options = options
         self.device = device
+        self.half = chosen_precision(options.precision, device)
         self.encoder = resident(encoder, device)
         self.decoder = resident(decoder, device)
         self.average = copy.deepcopy(self.decoder).eval().requires_grad_(False)
-        self.adam = torch.optim.Adam(self.decoder.parameters(), lr=0.0, betas=BETAS)
+        self.optimizer = self._optimizer()
         self.critic = None
         if options.adversarial == "wgan-gp":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(options.seed)
                 self.critic = resident(Critic(), device)
             self.critic_adam = torch.optim.Adam(self.critic.parameters(), lr=0.0, betas=(0.0, 0.9))
-        self.half = chosen_precision(options.precision, device)
 
     @torch.no_grad()
     def encode(self, contents: Tensor, styles: Tensor) -> Encoded:
@@ -73,16 +74,16 @@ class Trainer:
         else:
             results, values = self._stylised(newest, batch, phase)
         total = torch.stack([self._weight(name) * value for name, value in values.items()]).sum()
-        self.adam.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         values = {name: value.detach() for name, value in values.items()}
         values["total"] = total.detach()
         norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), self.options.clip or float("inf"))
         if not bool(torch.isfinite(total.detach() + norm)):
             raise NonFinite({name: float(value) for name, value in values.items()} | {"gradient": float(norm)})
-        for group in self.adam.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.adam.step()
+        self.optimizer.step()
         self._follow(ema_decay(self.options, step))
         if self.critic is not None and isinstance(batch, Batch):
             shown = min(len(newest.styles), len(results))
@@ -107,7 +108,7 @@ class Trainer:
         tensors = checkpoint.module_tensors("decoder", self.decoder) | checkpoint.module_tensors(
             "average", self.average
         )
-        tensors |= checkpoint.optimizer_tensors("adam", self.adam)
+        tensors |= checkpoint.optimizer_tensors(self.options.optimizer, self.optimizer)
         if self.critic is not None:
             tensors |= checkpoint.module_tensors("critic", self.critic)
             tensors |= checkpoint.optimizer_tensors("critic_adam", self.critic_adam)
@@ -118,7 +119,7 @@ class Trainer:
         try:
             checkpoint.load_module("decoder", self.decoder, tensors)
             checkpoint.load_module("average", self.average, tensors)
-            checkpoint.load_optimizer("adam", self.adam, tensors)
+            checkpoint.load_optimizer(self.options.optimizer, self.optimizer, tensors)
             if self.critic is not None:
                 checkpoint.load_module("critic", self.critic, tensors)
                 checkpoint.load_optimizer("critic_adam", self.critic_adam, tensors)
@@ -127,13 +128,21 @@ class Trainer:
                 f"the checkpoint is of other networks ({str(error).splitlines()[-1].strip()})"
             ) from None
 
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parameters = self.decoder.parameters()
+        if self.options.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=0.0, betas=BETAS)
+        return Soap(parameters, lr=0.0, product=torch.bfloat16 if self.half else torch.float32)
+
     def _stylised(self, newest: Encoded, batch: Batch, phase: Phase) -> tuple[Tensor, dict[str, Tensor]]:
         target = self.target(batch)
         with self._autocast():
             results = self.decoder(target)
-            taps = self.encoder.taps(results.clamp(*SEEN))
+            # A picture in its own style is compared by its pixels; the encoder need not look unless it is to be asked.
+            unseen = 0 if self.options.identity_features_weight else batch.own
+            taps = self.encoder.taps(results[unseen:].clamp(*SEEN))
         results = results.float()
-        values = self._losses(results, [tap.float() for tap in taps], target, newest, batch, phase)
+        values = self._losses(results, taps, target, newest, batch, phase)
         if self.critic is not None:
             values["adversarial"] = -self.critic(results.clamp(*SEEN)).mean()
         return results, values
@@ -141,9 +150,10 @@ class Trainer:
     def _losses(
         self, results: Tensor, taps: list[Tensor], target: Tensor, newest: Encoded, batch: Batch, phase: Phase
     ) -> dict[str, Tensor]:
+        seen = len(taps[-1])
         values = {
-            "content": losses.content_loss(taps[-1], target),
-            "style": losses.style_loss(losses.statistics(taps), batch.wanted, self.encoder.channels),
+            "content": losses.content_loss(taps[-1], target[-seen:]),
+            "style": losses.style_loss(losses.statistics(taps), batch.wanted[-seen:], self.encoder.channels),
             "total_variation": losses.total_variation(results),
             "range": losses.out_of_range(results),
         }
@@ -152,9 +162,10 @@ class Trainer:
             # Weighed by how many there are, so that a batch with one more of them counts for more.
             part = own / (phase.batch * self.options.identity_share)
             values["identity"] = part * losses.pixel_identity(results[:own], newest.contents[:own])
-            values["identity_features"] = part * losses.feature_identity(
-                [tap[:own] for tap in taps], [tap[:own] for tap in newest.taps]
-            )
+            if self.options.identity_features_weight:
+                values["identity_features"] = part * losses.feature_identity(
+                    [tap[:own] for tap in taps], [tap[:own] for tap in newest.taps]
+                )
         return values
 
     def _weight(self, name: str) -> float:
