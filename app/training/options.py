@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 WIDTHS: Final = "256,256/128,128/64,64/32"
-CROPS: Final = "128:0.55,192:0.25,256:0.2"
+CROPS: Final = "96:0.3,128:0.3,192:0.25,256:0.15"
 
 
 def _in(group: str, default: Any, description: str, **limits: Any) -> Any:
@@ -35,7 +35,7 @@ class TrainingOptions(BaseModel):
     decoder: Path | None = _in("Network", None, "A decoder to start from, its widths included. [random weights]")
 
     steps: int = _in("Schedule", 40_000, "Steps in all.", ge=1)
-    batch: int = _in("Schedule", 8, "Pictures a step at the first crop size; fewer, by area, at larger ones.", ge=1)
+    batch: int = _in("Schedule", 20, "Pictures a step at the first crop size; fewer, by area, at larger ones.", ge=1)
     crops: str = _in("Schedule", CROPS, "Sides of the crops in pixels, each with its part of the steps.")
     inversion_share: float = _in(
         "Schedule",
@@ -56,19 +56,23 @@ class TrainingOptions(BaseModel):
     optimizer: Literal["soap", "adam"] = _in(
         "Schedule", "soap", "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024)."
     )
-    learning_rate: float = _in("Schedule", 1e-3, "The rate after warm-up; it falls to 3 % along a cosine.", gt=0)
+    learning_rate: float = _in("Schedule", 6e-4, "The rate after warm-up; it falls to 3 % along a cosine.", gt=0)
     warmup: int = _in("Schedule", 100, "Steps over which the rate rises.", ge=0)
     clip: float = _in("Schedule", 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.", ge=0)
     ema: float = _in("Schedule", 0.997, "Decay of the moving average of the weights.", ge=0, lt=1)
 
     content_weight: float = _in(
-        "Losses", 1.0, "Weight of content: relu4_1 of the result against the AdaIN target.", ge=0
+        "Losses", 2.0, "Weight of content: relu4_1 of the result against the AdaIN target.", ge=0
     )
     style_weight: float = _in("Losses", 10.0, "Weight of style: means and deviations at four taps.", ge=0)
-    identity_weight: float = _in("Losses", 60.0, "Weight of identity: a picture in its own style comes back.", ge=0)
-    identity_features_weight: float = _in("Losses", 1.0, "Weight of the same at the four taps.", ge=0)
-    identity_share: float = _in("Losses", 0.25, "Part of a batch in its own style, up to --refresh.", ge=0, le=1)
-    total_variation_weight: float = _in("Losses", 0.3, "Weight of total variation: less grid, less detail.", ge=0)
+    identity_weight: float = _in("Losses", 240.0, "Weight of identity: a picture in its own style comes back.", ge=0)
+    identity_features_weight: float = _in(
+        "Losses", 0.0, "Weight of the same at the four taps, which costs a pass through the encoder.", ge=0
+    )
+    identity_share: float = _in(
+        "Losses", 0.25, "Part of a batch in its own style, up to --refresh and all but one.", ge=0, le=1
+    )
+    total_variation_weight: float = _in("Losses", 0.1, "Weight of total variation: less grid, less detail.", ge=0)
     range_weight: float = _in("Losses", 20.0, "Weight of what lies outside [0, 1].", ge=0)
     adversarial: Literal["none", "wgan-gp"] = _in(
         "Losses", "none", "A critic that tells results from styles (Gulrajani et al. 2017)."

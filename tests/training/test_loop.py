@@ -29,22 +29,39 @@ def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
     return Run(options, *parts, load_encoder("vgg16", None), new_decoder(options), torch.device("cpu"), out)
 
 
+def _watched(run: Run) -> list[dict[str, torch.Tensor]]:
+    """Run to the end; what each step returned."""
+    found: list[dict[str, torch.Tensor]] = []
+    step = run.trainer.step
+
+    def watched(*arguments: object) -> dict[str, torch.Tensor]:
+        found.append(step(*arguments))  # type: ignore[arg-type]
+        return found[-1]
+
+    run.trainer.step = watched  # type: ignore[method-assign, assignment]
+    run.run(lambda: False, show_bar=False)
+    return found
+
+
 def test_a_few_steps_learn(tmp_path: Path) -> None:
     """One photo and one painting, so that batches differ little and the trend is the training's."""
     folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
     run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2, inversion_share=0)
-    totals: list[float] = []
-    step = run.trainer.step
-
-    def watched(*arguments: object) -> dict[str, torch.Tensor]:
-        values = step(*arguments)  # type: ignore[arg-type]
-        totals.append(float(values["total"]))
-        return values
-
-    run.trainer.step = watched  # type: ignore[method-assign, assignment]
-    run.run(lambda: False, show_bar=False)
+    totals = [float(values["total"]) for values in _watched(run)]
     assert len(totals) == 40
     assert sum(totals[-8:]) < 0.8 * sum(totals[:8])
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_features_of_a_picture_in_its_own_style_count_where_asked(
+    tmp_path: Path, contents: Path, styles: Path, weight: float
+) -> None:
+    run = _run(
+        tmp_path, contents, styles, steps=2, inversion_share=0, identity_share=1, identity_features_weight=weight
+    )
+    for values in _watched(run):
+        assert float(values["identity"]) > 0
+        assert ("identity_features" in values) == bool(weight)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_batch(
@@ -140,7 +157,8 @@ def test_widths_of_another_notation_are_refused(widths: str) -> None:
 
 def test_widths_and_crops_are_read_as_meant() -> None:
     assert decoder_layout("256,256/128/64/") == ((256, 256, 128, 64, 3), (1, 2, 3))
-    assert crop_shares(CROPS) == [(128, 0.55), (192, 0.25), (256, 0.2)]
+    assert crop_shares("128:0.55,192,256:0.2") == [(128, 0.55), (192, 1), (256, 0.2)]
+    assert crop_shares(CROPS)[-1][0] == 256  # large strokes are learned last
     assert crop_shares("64") == [(64, 1.0)]
 
 
