@@ -19,3 +19,19 @@ def hidden_outputs(decoder: Decoder, hook: Callable[[nn.Module, Tensor], Tensor 
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def silent_channels(decoder: Decoder) -> Iterator[dict[nn.Module, Tensor]]:
+    """While it is open, watch the decoder: for each hidden convolution, which channels were never above 0 yet.
+
+    Such a channel adds nothing to any picture, and no gradient reaches it.
+    """
+    silent: dict[nn.Module, Tensor] = {}
+
+    def watch(conv: nn.Module, output: Tensor) -> None:
+        quiet = output.amax((0, 2, 3)) <= 0
+        silent[conv] = silent.get(conv, quiet) & quiet
+
+    with hidden_outputs(decoder, watch):
+        yield silent

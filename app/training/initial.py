@@ -1,11 +1,13 @@
-"""A decoder's weights before its first step."""
+"""A decoder's weights before its first step, and those of channels that begin anew."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
-from app.training.hooks import hidden_outputs
+from app.training.hooks import hidden_outputs, silent_channels
 from app.training.options import TrainingOptions, decoder_layout
 
 # Of a channel no batch excites, so that nothing is divided by nothing.
@@ -38,10 +40,39 @@ def standardize(decoder: Decoder, features: Tensor) -> None:
         decoder(features)
 
 
-def _standardized(conv: nn.Module, output: Tensor) -> Tensor:
+@torch.no_grad()
+def revive(decoder: Decoder, average: Decoder, features: Tensor, seed: int) -> int:
+    """Give the hidden channels that nothing in `features` excites new random weights; returns how many.
+
+    Their way in is as of `standardize`, their way out 0, so that `features` give the pictures they gave. The same
+    channels of `average` get the same. A channel that has fallen silent gets no gradient and stays lost without this.
+    """
+    with silent_channels(decoder) as silent:
+        decoder(features)
+    if not any(bool(quiet.any()) for quiet in silent.values()):
+        return 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for conv, after in pairwise(decoder.convs):
+            fresh = nn.init.orthogonal_(torch.empty_like(conv.get_parameter("weight"), device="cpu").contiguous())
+            conv.get_parameter("weight")[silent[conv]] = fresh.to(features.device)[silent[conv]]
+            after.get_parameter("weight")[:, silent[conv]] = 0
+    with hidden_outputs(decoder, lambda conv, output: _standardized(conv, output, silent[conv])):
+        decoder(features)
+    for (conv, after), (its_conv, its_after) in zip(pairwise(decoder.convs), pairwise(average.convs), strict=True):
+        for name in ("weight", "bias"):
+            its_conv.get_parameter(name)[silent[conv]] = conv.get_parameter(name)[silent[conv]]
+        its_after.get_parameter("weight")[:, silent[conv]] = after.get_parameter("weight")[:, silent[conv]]
+    return sum(int(quiet.sum()) for quiet in silent.values())
+
+
+def _standardized(conv: nn.Module, output: Tensor, which: Tensor | None = None) -> Tensor:
+    """`which`: bool (channels,), those to scale; by default every one."""
     weight, bias = conv.get_parameter("weight"), conv.get_parameter("bias")
     mean = output.mean((0, 2, 3))
     deviation = output.std((0, 2, 3)).clamp_min(LEAST_DEVIATION)
+    if which is not None:
+        mean, deviation = mean.where(which, 0), deviation.where(which, 1)
     weight.div_(deviation.view(-1, 1, 1, 1))
     bias.sub_(mean).div_(deviation)
     return (output - mean.view(-1, 1, 1)) / deviation.view(-1, 1, 1)

@@ -22,7 +22,7 @@ from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
 from app.training.options import TrainingOptions
 from app.training.pool import Batch, Encoded, Originals, Pairs, Pool
-from app.training.schedule import Phase, learning_rate, phases
+from app.training.schedule import Phase, learning_rate, phases, revives
 from app.training.trainer import NonFinite, Trainer
 from app.training.validation import Validation
 
@@ -106,6 +106,9 @@ class Run:
                 if self.step == 0 and not self.options.decoder:
                     self.trainer.standardize(batch)
                 self._advance(phase, generator, batch, newest, interval)
+                if revives(self.options, self.step):
+                    revived = self.trainer.revive(batch, seed_of(self.options.seed, "revive", self.step))
+                    curves.add(self.step, {"weights/revived_channels": float(revived)})
                 bar.update()
                 if self.step % self.options.log_every == 0 or self.step == self.options.steps:
                     point = interval.point()

@@ -59,6 +59,9 @@ class TrainingOptions(BaseModel):
     learning_rate: float = _in("Schedule", 6e-4, "The rate after warm-up; it falls to 3 % along a cosine.", gt=0)
     warmup: int = _in("Schedule", 100, "Steps over which the rate rises.", ge=0)
     clip: float = _in("Schedule", 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.", ge=0)
+    revive_every: int = _in(
+        "Schedule", 250, "Steps between looks for silent channels, which get new random weights; 0 for never.", ge=0
+    )
     ema: float = _in("Schedule", 0.997, "Decay of the moving average of the weights.", ge=0, lt=1)
 
     content_weight: float = _in(

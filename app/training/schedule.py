@@ -7,6 +7,8 @@ from typing import Final
 from app.training.options import TrainingOptions, crop_shares
 
 LAST_RATE: Final = 0.03
+# Channels that begin anew later than this part of the steps would not learn much.
+LAST_REVIVAL: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ def learning_rate(options: TrainingOptions, step: int) -> float:
     warm = min(1.0, (step + 1) / (options.warmup + 1))
     falling = 0.5 * (1 + cos(pi * step / options.steps))
     return options.learning_rate * warm * (LAST_RATE + (1 - LAST_RATE) * falling)
+
+
+def revives(options: TrainingOptions, step: int) -> bool:
+    """Whether silent channels begin anew after `step` steps."""
+    every = options.revive_every
+    return every > 0 and step % every == 0 and step <= LAST_REVIVAL * options.steps
 
 
 def ema_decay(options: TrainingOptions, step: int) -> float:

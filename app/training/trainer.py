@@ -14,7 +14,7 @@ from app.training import checkpoint, losses
 from app.training.critic import Critic, critic_loss
 from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
-from app.training.initial import standardize
+from app.training.initial import revive, standardize
 from app.training.options import TrainingOptions
 from app.training.pool import Batch, Encoded, Pairs, encode
 from app.training.schedule import Phase, ema_decay, learning_rate
@@ -95,8 +95,13 @@ class Trainer:
     @torch.no_grad()
     def standardize(self, batch: Batch | Pairs) -> None:
         """Give random weights the scale and the bias that a batch asks for; see `initial.standardize`."""
-        standardize(self.decoder, self.target(batch) if isinstance(batch, Batch) else batch.features)
+        standardize(self.decoder, self._input(batch))
         self.average.load_state_dict(self.decoder.state_dict())
+
+    @torch.no_grad()
+    def revive(self, batch: Batch | Pairs, seed: int) -> int:
+        """Begin anew with the channels a batch leaves silent; see `initial.revive`."""
+        return revive(self.decoder, self.average, self._input(batch), seed)
 
     def target(self, batch: Batch) -> Tensor:
         """AdaIN of a batch: (N, 512, h, w)."""
@@ -127,6 +132,9 @@ class Trainer:
             raise TrainingError(
                 f"the checkpoint is of other networks ({str(error).splitlines()[-1].strip()})"
             ) from None
+
+    def _input(self, batch: Batch | Pairs) -> Tensor:
+        return self.target(batch) if isinstance(batch, Batch) else batch.features
 
     def _optimizer(self) -> torch.optim.Optimizer:
         parameters = self.decoder.parameters()

@@ -1,16 +1,14 @@
 """Validation while training: a few held-out pictures, always the same, under the moving average of the weights."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.network.decoder import Decoder
 from app.training.evaluation import DecoderMethod, judge
-from app.training.hooks import hidden_outputs
+from app.training.hooks import silent_channels
 from app.training.sheet import ContactSheet
 from app.training.trainer import Trainer
 
@@ -51,19 +49,3 @@ class Validation:
             "val/silent_channels": float(torch.cat(list(silent.values())).float().mean()),
         }
         return values, sheet.picture()
-
-
-@contextmanager
-def silent_channels(decoder: Decoder) -> Iterator[dict[nn.Module, Tensor]]:
-    """While it is open, watch the decoder: for each hidden convolution, which channels were never above 0 yet.
-
-    Such a channel adds nothing to any picture, and no gradient reaches it.
-    """
-    silent: dict[nn.Module, Tensor] = {}
-
-    def watch(conv: nn.Module, output: Tensor) -> None:
-        quiet = output.amax((0, 2, 3)) <= 0
-        silent[conv] = silent.get(conv, quiet) & quiet
-
-    with hidden_outputs(decoder, watch):
-        yield silent

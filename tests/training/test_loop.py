@@ -1,5 +1,6 @@
 """The parts of the loop that no user sees."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from app.training import checkpoint
 from app.training.data import Index, split
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
-from app.training.initial import new_decoder, standardize
+from app.training.hooks import silent_channels
+from app.training.initial import new_decoder, revive, standardize
 from app.training.loop import Run
 from app.training.options import CROPS, TrainingOptions, crop_shares, decoder_layout
 from app.training.pool import Encoded, Originals, Pool
-from app.training.schedule import ema_decay, learning_rate, phases
+from app.training.schedule import ema_decay, learning_rate, phases, revives
 from app.training.trainer import chosen_device, chosen_precision
-from app.training.validation import silent_channels
 from tests.training.conftest import fill
 
 
@@ -132,6 +133,34 @@ def test_channels_that_never_fire_are_counted() -> None:
             decoder(-features)
     assert [int(quiet.sum()) for quiet in silent.values()] == [0, 5, 0, 0, 0]
     assert [len(quiet) for quiet in silent.values()] == [24, 24, 16, 8, 8]
+
+
+def test_silent_channels_begin_anew_and_change_no_picture() -> None:
+    decoder = new_decoder(TrainingOptions(widths="24,24/16/8/8"))
+    features = torch.randn(2, 512, 4, 4, generator=Generator().manual_seed(0))
+    standardize(decoder, features)
+    with torch.no_grad():
+        for layer, count in ((0, 3), (1, 5), (4, 2)):
+            decoder.convs[layer].get_parameter("bias")[:count] = -1e6
+        average = copy.deepcopy(decoder)
+        average.convs[-1].get_parameter("bias").add_(0.25)
+        before = decoder(features)
+        assert revive(decoder, average, features, 0) == 10
+        torch.testing.assert_close(decoder(features), before)
+        torch.testing.assert_close(average(features), before + 0.25)
+        for network in (decoder, average):
+            with silent_channels(network) as silent:
+                network(features)
+            assert not any(bool(quiet.any()) for quiet in silent.values())
+        again = [p.clone() for p in decoder.parameters()]
+        assert revive(decoder, average, features, 1) == 0
+    assert all(torch.equal(a, b) for a, b in zip(again, decoder.parameters(), strict=True))
+
+
+def test_revivals_come_at_intervals_and_not_near_the_end() -> None:
+    options = TrainingOptions(steps=100, revive_every=15)
+    assert [step for step in range(1, 101) if revives(options, step)] == [15, 30, 45, 60, 75]
+    assert not any(revives(TrainingOptions(steps=100, revive_every=0), step) for step in range(1, 101))
 
 
 def test_random_weights_are_standardized_layer_by_layer() -> None:

@@ -22,7 +22,10 @@ from app.network.weights import DECODER, read_weights
 from tests.pictures import photo
 from tests.training.conftest import SMALL, Command, environment, fill, header
 
-STEPS = ("--steps", "7", "--crops", "32:1,48:1", "--batch", "4", "--save-every", "3", "--log-every", "2")
+STEPS = (
+    *("--steps", "7", "--crops", "32:1,48:1", "--batch", "4"),
+    *("--save-every", "3", "--log-every", "2", "--revive-every", "2"),
+)
 
 
 def _same(a: Path, b: Path) -> bool:
