@@ -6,12 +6,17 @@ function of the stream of crops and the step, so that a resumed run fills it aga
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Generator, Tensor
 
 from app.training.encoders import TapEncoder
 from app.training.losses import statistics
+
+# Paintings are few where photographs are many: some of those lend their statistics too, at no cost, lest the decoder
+# learn the paintings by heart.
+PHOTOS_AS_STYLES: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,10 @@ class Pool(_Rolling):
         self._kept.append((encoded.taps[-1].half(), encoded.statistics, encoded.style_statistics))
 
     def draw(self, newest: Encoded, count: int, own: int, generator: Generator) -> Batch:
-        """`count` contents, each but the first `own` with a style: any, a blend of two, or one at less strength."""
+        """`count` contents, each but the first `own` with a style: any, a blend of two, or one at less strength.
+
+        A style is a painting's or, now and then, a photograph's.
+        """
         held = len(self._kept) * self._fresh
         order = torch.randperm(held, generator=generator).tolist()
         contents = [divmod(order[n % held], self._fresh) for n in range(count - own)]
@@ -105,7 +113,9 @@ class Pool(_Rolling):
 
     def _style(self, held: int, generator: Generator) -> Tensor:
         refresh, place = divmod(int(torch.randint(held, (), generator=generator)), self._fresh)
-        return self._kept[refresh][2][place : place + 1]
+        _, of_contents, of_styles = self._kept[refresh]
+        drawn = of_contents if _chance(PHOTOS_AS_STYLES, generator) else of_styles
+        return drawn[place : place + 1]
 
 
 def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:

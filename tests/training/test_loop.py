@@ -220,6 +220,10 @@ def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> N
     assert float(batch.features.min()) >= 2
     again = pool.draw(newest, 5, 1, Generator().manual_seed(0))
     assert torch.equal(batch.wanted, again.wanted)
+    # Statistics of contents are above 0 here and those of styles below, so whole ones tell where they are from.
+    found = [pool.draw(newest, 9, 0, Generator().manual_seed(n)).wanted[:, 0, 0] for n in range(30)]
+    assert 0.3 < float(torch.isin(torch.cat(found), torch.tensor([-2.0, -3.0])).float().mean()) < 0.7
+    assert 0.1 < float(torch.isin(torch.cat(found), torch.tensor([2.0, 3.0])).float().mean()) < 0.3
 
 
 def test_originals_pair_features_with_their_pictures() -> None:
