@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps timed in each turn (default: 8)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each loop (default: 3)")
     parser.add_argument("--crop", type=int, default=128, help="side of the crops, in pixels (default: 128)")
-    parser.add_argument("--batch", type=int, default=8, help="pictures a step (default: 8)")
+    parser.add_argument("--batch", type=int, default=12, help="pictures a step (default: 12)")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: auto)")
     asked = parser.parse_args()
     common = {"crops": str(asked.crop), "batch": str(asked.batch), "precision": asked.precision}

@@ -24,7 +24,7 @@ from tests.training.conftest import SMALL, Command, environment, fill, header
 
 STEPS = (
     *("--steps", "7", "--crops", "32:1,48:1", "--batch", "4"),
-    *("--save-every", "3", "--log-every", "2", "--revive-every", "2"),
+    *("--save-every", "3", "--log-every", "2", "--revive-every", "2", "--identity-features-weight", "1"),
 )
 
 
