@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Have freed memory used again instead of returned to the system; says whether the C library can (glibc).
 
     Each step frees and asks for the same hundreds of megabytes of activations. By default every tensor of more than a
-    few megabytes comes as fresh pages, which the system fills with zeros one at a time: a quarter of a step's time.
+    few megabytes comes as fresh pages, which the system fills with zeros one at a time: a fifth of a step's time.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
