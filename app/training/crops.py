@@ -21,7 +21,9 @@ logger = logging.getLogger("impasto.training")
 
 # Parts of a picture's area that a crop covers: styles from closer up, so that strokes of many sizes are seen.
 CONTENT_AREA: Final = (0.2, 1.0)
-STYLE_AREA: Final = (0.1, 1.0)
+STYLE_AREA: Final = (0.05, 1.0)
+# Paintings are few: stretched, turned over and recoloured they are many.
+STYLE_ASPECT: Final = (0.7, 1.4)
 READ_AT: Final = 640
 ATTEMPTS: Final = 20
 
@@ -40,10 +42,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         )
         self._crop_style = v2.Compose(
             [
-                v2.RandomResizedCrop(size, STYLE_AREA, (1.0, 1.0), antialias=True),
+                v2.RandomResizedCrop(size, STYLE_AREA, STYLE_ASPECT, antialias=True),
                 v2.RandomHorizontalFlip(),
+                v2.RandomVerticalFlip(0.25),
                 v2.RandomApply([v2.RandomChannelPermutation()], 0.35),
-                v2.RandomApply([v2.ColorJitter(0.2, 0.2, 0.3, 0.1)], 0.2),
+                v2.RandomApply([v2.ColorJitter(0.3, 0.4, 0.4, 0.15)], 0.5),
             ]
         )
 
