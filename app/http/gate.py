@@ -73,7 +73,7 @@ class _Exchange:
     async def run(self) -> None:
         since = time.monotonic()
         try:
-            await self.gate.app(self.scope, self.receive, self.send)
+            await self.gate.app(_as_get(self.scope), self.receive, self.send)
         except Exception:
             logger.exception("request %s failed", self.request_id)
             if self.status:
@@ -127,3 +127,8 @@ class _Exchange:
                     dropped += len((await self.receive()).get("body", b""))
         except TimeoutError:
             logger.debug("request %s still sends after its answer", self.request_id)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110)."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope

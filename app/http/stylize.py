@@ -81,7 +81,7 @@ def _timeout(request: Request, longest: float) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}")
+        raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}", 0)
     return min(seconds, longest)
 
 

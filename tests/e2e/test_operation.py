@@ -259,6 +259,15 @@ def test_a_wrong_setting_is_named() -> None:
     assert "max_pixels" in serve_fails(max_pixels="many")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/problems", "/nowhere", "/stylize"])
+def test_head_answers_as_get_does_without_the_body(client: httpx.Client, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert head.status_code == got.status_code
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.content == b"" != got.content
+    assert client.get("/healthz").json() == {"status": "ok"}, "the connection serves on"
+
+
 def test_metrics_count_requests_stages_batches_and_styles() -> None:
     with Server() as server:
         for _ in range(2):
