@@ -35,7 +35,9 @@ class TrainingOptions(BaseModel):
     decoder: Path | None = _in("Network", None, "A decoder to start from, its widths included. [random weights]")
 
     steps: int = _in("Schedule", 40_000, "Steps in all.", ge=1)
-    batch: int = _in("Schedule", 20, "Pictures a step at the first crop size; fewer, by area, at larger ones.", ge=1)
+    batch: int = _in(
+        "Schedule", 12, "Pictures a step at the first crop size; fewer, by area, at larger ones, down to four.", ge=1
+    )
     crops: str = _in("Schedule", CROPS, "Sides of the crops in pixels, each with its part of the steps.")
     inversion_share: float = _in(
         "Schedule",
@@ -62,20 +64,20 @@ class TrainingOptions(BaseModel):
     revive_every: int = _in(
         "Schedule", 250, "Steps between looks for silent channels, which get new random weights; 0 for never.", ge=0
     )
-    ema: float = _in("Schedule", 0.997, "Decay of the moving average of the weights.", ge=0, lt=1)
+    ema: float = _in("Schedule", 0.999, "Decay of the moving average of the weights.", ge=0, lt=1)
 
     content_weight: float = _in(
-        "Losses", 2.0, "Weight of content: relu4_1 of the result against the AdaIN target.", ge=0
+        "Losses", 1.0, "Weight of content: relu4_1 of the result against the AdaIN target.", ge=0
     )
     style_weight: float = _in("Losses", 10.0, "Weight of style: means and deviations at four taps.", ge=0)
-    identity_weight: float = _in("Losses", 240.0, "Weight of identity: a picture in its own style comes back.", ge=0)
+    identity_weight: float = _in("Losses", 160.0, "Weight of identity: a picture in its own style comes back.", ge=0)
     identity_features_weight: float = _in(
         "Losses", 0.0, "Weight of the same at the four taps, which costs a pass through the encoder.", ge=0
     )
     identity_share: float = _in(
         "Losses", 0.25, "Part of a batch in its own style, up to --refresh and all but one.", ge=0, le=1
     )
-    total_variation_weight: float = _in("Losses", 0.1, "Weight of total variation: less grid, less detail.", ge=0)
+    total_variation_weight: float = _in("Losses", 0.05, "Weight of total variation: less grid, less detail.", ge=0)
     range_weight: float = _in("Losses", 20.0, "Weight of what lies outside [0, 1].", ge=0)
     adversarial: Literal["none", "wgan-gp"] = _in(
         "Losses", "none", "A critic that tells results from styles (Gulrajani et al. 2017)."

@@ -9,6 +9,8 @@ from app.training.options import TrainingOptions, crop_shares
 LAST_RATE: Final = 0.03
 # Channels that begin anew later than this part of the steps would not learn much.
 LAST_REVIVAL: Final = 0.8
+# A batch of fewer than this, at the largest crops, would be of too few styles.
+LEAST_BATCH: Final = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Phase:
 def phases(options: TrainingOptions) -> list[Phase]:
     """The run's phases: inversion, then one a crop size.
 
-    The batch shrinks as the area grows, so that steps take much the same time.
+    The batch shrinks as the area grows, so that steps take much the same time, though not below four pictures.
     """
     pairs = crop_shares(options.crops)
     total = sum(share for _, share in pairs)
@@ -42,7 +44,7 @@ def phases(options: TrainingOptions) -> list[Phase]:
     result = []
     start = 0
     for side, stop, inverts in parts:
-        batch = max(1, round(options.batch * (pairs[0][0] / side) ** 2))
+        batch = max(min(options.batch, LEAST_BATCH), round(options.batch * (pairs[0][0] / side) ** 2))
         if stop > start:
             result.append(Phase(side, batch, max(1, round(batch * options.refresh)), start, stop, inverts))
         start = stop

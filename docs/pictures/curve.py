@@ -1,6 +1,7 @@
 """Draws training.png, the shipped decoder's validation over its hours of training, from training.csv.
 
-`python docs/pictures/curve.py RUN` first appends the validations in the log of that folder of `impasto train`.
+`python docs/pictures/curve.py RUN` first appends the validations in the log of that folder of `impasto train`. A run
+judges at the side of its largest crops, so runs are drawn apart from each other, and coloured by that side.
 """
 
 import csv
@@ -10,17 +11,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from app.training import checkpoint
+from app.training.loop import CHECKPOINT
+from app.training.options import crop_shares
+
 CURVES = {
     "val/content": "content loss",
     "val/style": "style loss",
     "val/reconstruction_psnr": "reconstruction at strength 0, dB",
 }
+COLOURS = {128: "#2c6cb5", 256: "#b5452c"}
 HERE = Path(__file__).parent
 TABLE = HERE / "training.csv"
 
 
 def read() -> list[list[float]]:
-    """Rows of hours trained, then the curves' values."""
+    """Rows of the run's number, the side it was judged at, hours trained in all, then the curves' values."""
     with TABLE.open(newline="") as file:
         return [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
 
@@ -28,12 +34,15 @@ def read() -> list[list[float]]:
 def append(rows: list[list[float]], run: Path) -> None:
     log = EventAccumulator(str(run / "log")).Reload()
     began = min(event.wall_time for event in log.Scalars("loss/total"))
-    before = rows[-1][0] if rows else 0.0
-    points = zip(*(log.Scalars(name) for name in CURVES), strict=True)
-    rows += [[before + (point[0].wall_time - began) / 3600, *(event.value for event in point)] for point in points]
+    _, facts = checkpoint.load(run / CHECKPOINT)
+    side = max(side for side, _ in crop_shares(facts["options"]["crops"]))
+    number, before = (rows[-1][0] + 1, rows[-1][2]) if rows else (1, 0.0)
+    for point in zip(*(log.Scalars(name) for name in CURVES), strict=True):
+        hours = before + (point[0].wall_time - began) / 3600
+        rows.append([number, side, hours, *(event.value for event in point)])
     with TABLE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["hours", *CURVES])
+        writer.writerow(["run", "pixels", "hours", *CURVES])
         writer.writerows([f"{value:.4g}" for value in row] for row in rows)
 
 
@@ -42,11 +51,17 @@ def main() -> None:
     for run in sys.argv[1:]:
         append(rows, Path(run))
     figure, panels = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
-    for number, (axes, title) in enumerate(zip(panels, CURVES.values(), strict=True), 1):
-        axes.plot([row[0] for row in rows], [row[number] for row in rows], "o-", markersize=3, color="#b5452c")
+    for column, (axes, title) in enumerate(zip(panels, CURVES.values(), strict=True), 3):
+        for run in sorted({row[0] for row in rows}):
+            part = [row for row in rows if row[0] == run]
+            colour = COLOURS.get(int(part[0][1]), "#777777")
+            axes.plot([row[2] for row in part], [row[column] for row in part], "o-", markersize=3, color=colour)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("hours on two CPU cores", fontsize=8)
         axes.grid(alpha=0.3)
+    for side in sorted({int(row[1]) for row in rows}):
+        panels[0].plot([], [], "o-", markersize=3, color=COLOURS.get(side, "#777777"), label=f"judged at {side} pixels")
+    panels[0].legend(fontsize=7)
     figure.savefig(HERE / "training.png", dpi=110)
 
 

@@ -100,7 +100,11 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path, contents: Path, sty
 def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
     options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25, inversion_share=0)
     found = [(p.size, p.batch, p.fresh, p.start, p.stop) for p in phases(options)]
-    assert found == [(128, 8, 2, 0, 500), (256, 2, 1, 500, 1000)]
+    assert found == [(128, 8, 2, 0, 500), (256, 4, 1, 500, 1000)], "two would be the area's share, four are the least"
+    few = phases(options.model_copy(update={"batch": 3}))
+    assert [p.batch for p in few] == [3, 3]
+    many = phases(options.model_copy(update={"batch": 40}))
+    assert [p.batch for p in many] == [40, 10]
     assert phases(TrainingOptions(steps=7))[-1].stop == 7
 
 
