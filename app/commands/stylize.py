@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Container, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.configured import configured_engine, picture_limits
@@ -212,8 +213,15 @@ def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks
     try:
         return Options.model_validate({**values, "weight": tuple(weights)}, context=limits)
     except ValidationError as invalid:
-        faults = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}; found {e['input']!r}" for e in invalid.errors()]
-        raise click.UsageError("; ".join(faults)) from None
+        raise click.UsageError("; ".join(_fault(error, limits) for error in invalid.errors())) from None
+
+
+def _fault(error: ErrorDetails, limits: Container[str]) -> str:
+    field = str(error["loc"][0])
+    text = f"--{field.replace('_', '-')}: {error['msg']}; found {error['input']!r}"
+    if field in limits and error["type"] == "less_than_equal":
+        return f"{text} (IMPASTO_MAX_{field.upper()} sets the limit)"
+    return text
 
 
 def _output(

@@ -142,7 +142,7 @@ ONE = ("photos/photo.png", "--style", "styles/rocket.jpg")
         (("empty", "--style", "styles/coffee.png"), "empty: no pictures in this folder"),
         ((*ONE, "--strength", "2"), "--strength: Input should be less than or equal to 1; found 2.0"),
         ((*ONE, "--strength", "nan"), "--strength: Input should be a finite number"),
-        ((*ONE, "--size", "4097"), "--size: Input should be less than or equal to 4096; found 4097"),
+        ((*ONE, "--size", "4097"), "equal to 4096; found 4097 (IMPASTO_MAX_SIZE sets the limit)"),
         ((*ONE, "--weight", "1", "--weight", "2"), "--weight: one per style, or none; 1 styles, 2 weights"),
         ((*ONE, "--weight", "0"), "--weight: At least one must be greater than 0"),
         ((*ONE, "--style", "styles/coffee.png", "--mask", "photos/cat.png"), "--mask: one per style, or none"),
