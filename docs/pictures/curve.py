@@ -6,6 +6,8 @@ judges at the side of its largest crops, so runs are drawn apart from each other
 
 import csv
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,6 +23,7 @@ CURVES = {
     "val/reconstruction_psnr": "reconstruction at strength 0, dB",
 }
 COLOURS = {128: "#2c6cb5", 256: "#b5452c"}
+OTHERS = "#777777"
 HERE = Path(__file__).parent
 TABLE = HERE / "training.csv"
 
@@ -52,15 +55,14 @@ def main() -> None:
         append(rows, Path(run))
     figure, panels = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
     for column, (axes, title) in enumerate(zip(panels, CURVES.values(), strict=True), 3):
-        for run in sorted({row[0] for row in rows}):
-            part = [row for row in rows if row[0] == run]
-            colour = COLOURS.get(int(part[0][1]), "#777777")
-            axes.plot([row[2] for row in part], [row[column] for row in part], "o-", markersize=3, color=colour)
+        for (_, side), run in groupby(rows, itemgetter(0, 1)):
+            hours, values = zip(*(itemgetter(2, column)(row) for row in run), strict=True)
+            axes.plot(hours, values, "o-", markersize=3, color=COLOURS.get(side, OTHERS))
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("hours on two CPU cores", fontsize=8)
         axes.grid(alpha=0.3)
-    for side in sorted({int(row[1]) for row in rows}):
-        panels[0].plot([], [], "o-", markersize=3, color=COLOURS.get(side, "#777777"), label=f"judged at {side} pixels")
+    for side in sorted({row[1] for row in rows}):
+        panels[0].plot([], [], "o-", markersize=3, color=COLOURS.get(side, OTHERS), label=f"judged at {side:g} pixels")
     panels[0].legend(fontsize=7)
     figure.savefig(HERE / "training.png", dpi=110)
 
