@@ -53,6 +53,7 @@ def evaluate(methods: tuple[Path, ...], out: Path | None, print_json: bool, **as
     content loss     mean squared error at relu4_1 against the AdaIN target; less is better
     style loss       over four taps, of channels' means and standard deviations; less is better
     edge SSIM        likeness of the edges to the photo's, 0 to 1; more is better
+    grid             what repeats every 8 pixels, as dots in skies do, in levels of 255; less is better
     reconstruction   the photo at strength 0 against itself, PSNR; more is better
 
     Pictures are resized and cut to their middle square. Losses compare only under one encoder.

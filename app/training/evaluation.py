@@ -26,7 +26,7 @@ class Scores:
     """Means over all pairs; `reconstruction_psnr`, in dB, over contents at strength 0, None where nobody gave those.
 
     `content_loss` at relu4_1 against the AdaIN target, `style_loss` over four taps, as the losses of training;
-    `edge_ssim` against the content.
+    `edge_ssim` against the content; `grid` is the root mean square of what repeats every 8 pixels, in levels of 255.
     """
 
     method: str
@@ -34,6 +34,7 @@ class Scores:
     content_loss: float
     style_loss: float
     edge_ssim: float
+    grid: float
     reconstruction_psnr: float | None
 
 
@@ -116,6 +117,7 @@ class _Sums:
         self.content: list[float] = []
         self.style: list[float] = []
         self.edges: list[float] = []
+        self.grid: list[float] = []
         self.psnr: list[float] = []
 
 
@@ -158,6 +160,7 @@ def judge(
                         float(losses.style_loss(channels[None], wanted[number : number + 1], encoder.channels))
                     )
                 taken.edges += metrics.edge_ssim(results, pictures).tolist()
+                taken.grid += metrics.grid(results).sqrt().mul(255).tolist()
                 _show(seen, method, start, number, results)
                 if progress:
                     progress(len(chunk))
@@ -168,6 +171,7 @@ def judge(
             fmean(taken.content),
             fmean(taken.style),
             fmean(taken.edges),
+            fmean(taken.grid),
             fmean(taken.psnr) if taken.psnr else None,
         )
         for method, taken in zip(methods, sums, strict=True)
@@ -177,12 +181,12 @@ def judge(
 def table(scores: Sequence[Scores]) -> str:
     """Scores as lines of text."""
     width = max(len(row.method) for row in scores)
-    lines = [f"{'':{width}}  pairs  content loss  style loss  edge SSIM  reconstruction"]
+    lines = [f"{'':{width}}  pairs  content loss  style loss  edge SSIM   grid  reconstruction"]
     for row in scores:
         again = "-" if row.reconstruction_psnr is None else f"{row.reconstruction_psnr:.2f} dB"
         lines.append(
             f"{row.method:{width}}  {row.pairs:5d}  {row.content_loss:12.3f}  {row.style_loss:10.3f}"
-            f"  {row.edge_ssim:9.3f}  {again:>14}"
+            f"  {row.edge_ssim:9.3f}  {row.grid:5.2f}  {again:>14}"
         )
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from app.training import metrics
 from app.training.moments import channel_moments
 
 
@@ -47,6 +48,11 @@ def total_variation(pictures: Tensor) -> Tensor:
     down = (pictures[..., 1:, :] - pictures[..., :-1, :]).abs().mean()
     across = (pictures[..., 1:] - pictures[..., :-1]).abs().mean()
     return down + across
+
+
+def grid(pictures: Tensor) -> Tensor:
+    """Mean square of what repeats every 8 pixels; see `metrics.grid`."""
+    return metrics.grid(pictures).mean()
 
 
 def out_of_range(pictures: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ DEVIATION: Final = 1.5
 C1: Final = 0.01**2
 C2: Final = 0.03**2
 SMALLEST_ERROR: Final = 1e-10
+# relu4_1 has one place for 8x8 pixels, and a decoder may draw the same dots in each.
+CELL: Final = 8
 
 
 def psnr(got: Tensor, wanted: Tensor) -> Tensor:
@@ -46,3 +48,16 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def edge_ssim(results: Tensor, contents: Tensor) -> Tensor:
     """SSIM of the edges of results against those of contents, (N, 3, H, W) -> (N,): is the photo readable?"""
     return ssim(edges(results), edges(contents))
+
+
+def grid(pictures: Tensor) -> Tensor:
+    """What repeats from cell to cell of 8x8 pixels, as a mean square: (N, 3, H, W) from 16 x 16 on -> (N,).
+
+    The mean over all cells of what a picture is beyond its own blur: details that are not a grid cancel, more so the
+    more cells there are, and an even slope leaves nothing.
+    """
+    detail = pictures[..., 4:-3, 4:-3] - F.avg_pool2d(pictures, CELL, 1)
+    down, across = (side // CELL for side in detail.shape[2:])
+    cells = detail[..., : down * CELL, : across * CELL].reshape(*detail.shape[:2], down, CELL, across, CELL)
+    mean = cells.mean((2, 4))
+    return (mean - mean.mean((2, 3), keepdim=True)).square().mean((1, 2, 3))

@@ -163,6 +163,7 @@ class Trainer:
             "content": losses.content_loss(taps[-1], target[-seen:]),
             "style": losses.style_loss(losses.statistics(taps), batch.wanted[-seen:], self.encoder.channels),
             "total_variation": losses.total_variation(results),
+            "grid": losses.grid(results),
             "range": losses.out_of_range(results),
         }
         own = batch.own

@@ -45,6 +45,7 @@ class Validation:
             "val/content": scores.content_loss,
             "val/style": scores.style_loss,
             "val/edge_ssim": scores.edge_ssim,
+            "val/grid": scores.grid,
             "val/reconstruction_psnr": scores.reconstruction_psnr or 0.0,
             "val/silent_channels": float(torch.cat(list(silent.values())).float().mean()),
         }

@@ -64,6 +64,19 @@ def test_total_variation_and_range_are_what_they_say() -> None:
     assert float(losses.out_of_range(x)) == pytest.approx(outside, rel=1e-5)
 
 
+def test_grid_is_what_repeats_every_eight_pixels_and_nothing_of_a_slope() -> None:
+    cell = np.random.default_rng(0).normal(0, 0.05, (3, 8, 8))
+    tiled = torch.from_numpy(np.tile(cell, (1, 8, 9))).float()[None]
+    of_cell = ((cell - cell.mean((1, 2), keepdims=True)) ** 2).mean()
+    slope = torch.linspace(0, 1, 72).expand(1, 3, 64, 72)
+    assert float(metrics.grid(tiled)) == pytest.approx(of_cell, rel=1e-4)
+    assert float(metrics.grid(slope)) == pytest.approx(0, abs=1e-9)
+    assert float(metrics.grid(slope + tiled)) == pytest.approx(of_cell, rel=1e-3)
+    assert float(losses.grid(torch.cat([tiled, slope]))) == pytest.approx(of_cell / 2, rel=1e-3)
+    noise = torch.from_numpy(np.random.default_rng(1).normal(0, 0.05, (1, 3, 64, 72))).float()
+    assert 0 < float(metrics.grid(noise)) < of_cell / 10
+
+
 def test_identity_is_nothing_for_the_picture_itself_and_grows_with_distance() -> None:
     x = _random(1, 3, 8, 8)
     taps = [_random(1, 4, 4, 4), _random(1, 8, 2, 2)]

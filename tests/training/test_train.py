@@ -81,8 +81,8 @@ def test_the_decoder_tells_the_encoder_it_belongs_to(whole: Path) -> None:
 
 def test_every_loss_has_its_curve(whole: Path) -> None:
     curves = _curves(whole)
-    names = ("content", "style", "identity", "identity_features", "total_variation", "range", "total", "gradient")
-    assert {f"loss/{name}" for name in names} <= curves.keys()
+    names = ("content", "style", "identity", "identity_features", "total_variation", "grid", "range")
+    assert {f"loss/{name}" for name in (*names, "total", "gradient")} <= curves.keys()
     assert [step for step, _ in curves["loss/total"]] == [2, 4, 6, 7]
     assert {"speed/images_per_second", "speed/busy", "speed/learning_rate"} <= curves.keys()
 
