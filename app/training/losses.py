@@ -44,7 +44,7 @@ def pixel_identity(got: Tensor, wanted: Tensor) -> Tensor:
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels, down plus across: what a grid or noise has much of."""
+    """Mean absolute difference of neighbouring pixels, down plus across: what noise has much of."""
     down = (pictures[..., 1:, :] - pictures[..., :-1, :]).abs().mean()
     across = (pictures[..., 1:] - pictures[..., :-1]).abs().mean()
     return down + across

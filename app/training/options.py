@@ -77,7 +77,7 @@ class TrainingOptions(BaseModel):
     identity_share: float = _in(
         "Losses", 0.25, "Part of a batch in its own style, up to --refresh and all but one.", ge=0, le=1
     )
-    total_variation_weight: float = _in("Losses", 0.05, "Weight of total variation: less grid, less detail.", ge=0)
+    total_variation_weight: float = _in("Losses", 0.05, "Weight of total variation: less noise, less detail.", ge=0)
     grid_weight: float = _in("Losses", 5000.0, "Weight of what repeats every 8 pixels, as rows of dots do.", ge=0)
     range_weight: float = _in("Losses", 20.0, "Weight of what lies outside [0, 1].", ge=0)
     adversarial: Literal["none", "wgan-gp"] = _in(

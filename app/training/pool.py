@@ -16,7 +16,7 @@ from app.training.losses import statistics
 
 # Paintings are few where photographs are many: some of those lend their statistics too, at no cost, lest the decoder
 # learn the paintings by heart.
-PHOTOS_AS_STYLES: Final = 0.25
+PHOTOS_AS_STYLES: Final = 0.35
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Pool(_Rolling):
         wanted = [newest.statistics[:own]]
         for r, i in contents:
             style = self._style(held, generator)
-            if _chance(0.25, generator):
+            if _chance(0.4, generator):
                 style = torch.lerp(style, self._style(held, generator), _uniform(generator))
             if _chance(0.15, generator):
                 style = torch.lerp(self._kept[r][1][i : i + 1], style, 0.3 + 0.7 * _uniform(generator))
