@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from app.network.layout import STRIDE
+
 # Wang et al. (2004): a Gaussian window of 11 pixels, deviation 1.5, and their two constants for a range of 1.
 WINDOW: Final = 11
 DEVIATION: Final = 1.5
 C1: Final = 0.01**2
 C2: Final = 0.03**2
 SMALLEST_ERROR: Final = 1e-10
-# relu4_1 has one place for 8x8 pixels, and a decoder may draw the same dots in each.
-CELL: Final = 8
 
 
 def psnr(got: Tensor, wanted: Tensor) -> Tensor:
@@ -53,11 +53,13 @@ def edge_ssim(results: Tensor, contents: Tensor) -> Tensor:
 def grid(pictures: Tensor) -> Tensor:
     """What repeats from cell to cell of 8x8 pixels, as a mean square: (N, 3, H, W) from 16 x 16 on -> (N,).
 
-    The mean over all cells of what a picture is beyond its own blur: details that are not a grid cancel, more so the
-    more cells there are, and an even slope leaves nothing.
+    relu4_1 has one place a cell, so a decoder may draw the same dots in each. Of what a picture is beyond its own blur
+    the mean over all cells is taken: details that are not a grid cancel, more so the more cells there are, and an even
+    slope leaves nothing.
     """
-    detail = pictures[..., 4:-3, 4:-3] - F.avg_pool2d(pictures, CELL, 1)
-    down, across = (side // CELL for side in detail.shape[2:])
-    cells = detail[..., : down * CELL, : across * CELL].reshape(*detail.shape[:2], down, CELL, across, CELL)
-    mean = cells.mean((2, 4))
+    half = STRIDE // 2
+    detail = pictures[..., half : 1 - half, half : 1 - half] - F.avg_pool2d(pictures, STRIDE, 1)
+    down, across = (side // STRIDE for side in detail.shape[2:])
+    whole = detail[..., : down * STRIDE, : across * STRIDE]
+    mean = whole.reshape(*whole.shape[:2], down, STRIDE, across, STRIDE).mean((2, 4))
     return (mean - mean.mean((2, 3), keepdim=True)).square().mean((1, 2, 3))
