@@ -14,9 +14,12 @@ from torch import Generator, Tensor
 from app.training.encoders import TapEncoder
 from app.training.losses import statistics
 
-# Paintings are few where photographs are many: some of those lend their statistics too, at no cost, lest the decoder
-# learn the paintings by heart.
-PHOTOS_AS_STYLES: Final = 0.35
+# Contents lend their statistics too, as they are and at no cost, lest the decoder learn the few paintings by heart.
+CONTENTS_AS_STYLES: Final = 0.25
+# Parts of the draws whose style is a blend of two, and is taken at less strength: `lerp`s between statistics.
+BLENDS: Final = 0.4
+WEAKENED: Final = 0.15
+LEAST_STRENGTH: Final = 0.3
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,17 @@ class Pool(_Rolling):
         wanted = [newest.statistics[:own]]
         for r, i in contents:
             style = self._style(held, generator)
-            if _chance(0.4, generator):
+            if _chance(BLENDS, generator):
                 style = torch.lerp(style, self._style(held, generator), _uniform(generator))
-            if _chance(0.15, generator):
-                style = torch.lerp(self._kept[r][1][i : i + 1], style, 0.3 + 0.7 * _uniform(generator))
+            if _chance(WEAKENED, generator):
+                style = torch.lerp(self._kept[r][1][i : i + 1], style, _strength(generator))
             wanted.append(style)
         return Batch(torch.cat(features), torch.cat(wanted), own)
 
     def _style(self, held: int, generator: Generator) -> Tensor:
         refresh, place = divmod(int(torch.randint(held, (), generator=generator)), self._fresh)
         _, of_contents, of_styles = self._kept[refresh]
-        drawn = of_contents if _chance(PHOTOS_AS_STYLES, generator) else of_styles
+        drawn = of_contents if _chance(CONTENTS_AS_STYLES, generator) else of_styles
         return drawn[place : place + 1]
 
 
@@ -136,6 +139,10 @@ def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:
 
 def _chance(probability: float, generator: Generator) -> bool:
     return _uniform(generator) < probability
+
+
+def _strength(generator: Generator) -> float:
+    return LEAST_STRENGTH + (1 - LEAST_STRENGTH) * _uniform(generator)
 
 
 def _uniform(generator: Generator) -> float:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from app.training.crops import Crops, stream
+from app.training.crops import PHOTOS_AS_STYLES, Crops, stream
 from app.training.data import Index, part_of, read_squares, split
 from app.training.errors import TrainingError
 from tests.training.conftest import fill
@@ -77,6 +77,14 @@ def test_crops_are_a_function_of_seed_and_place_with_workers_or_without(contents
         assert torch.equal(b, d)
     other, _ = Crops(photos, paintings, 32, 2, seed=6)[3]
     assert not torch.equal(other, alone[0][0])
+
+
+def test_some_styles_are_photographs_and_no_content_is_a_painting(styles: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (200, 100, 50)).save(tmp_path / "flat.png")
+    contents, drawn = Crops([tmp_path / "flat.png"], sorted(styles.iterdir()), 16, 300, seed=0)[0]
+    assert int(contents.float().std((2, 3)).max()) == 0
+    flat = (drawn.float().std((2, 3)) == 0).all(1).float().mean().item()
+    assert flat == pytest.approx(PHOTOS_AS_STYLES, abs=0.1)
 
 
 def test_a_picture_that_goes_away_while_training_is_replaced(tmp_path: Path) -> None:
