@@ -58,7 +58,12 @@ class TrainingOptions(BaseModel):
     optimizer: Literal["soap", "adam"] = _in(
         "Schedule", "soap", "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024)."
     )
-    learning_rate: float = _in("Schedule", 6e-4, "The rate after warm-up; it falls to 3 % along a cosine.", gt=0)
+    learning_rate: float = _in(
+        "Schedule",
+        6e-4,
+        "The rate after warm-up; it falls to 3 % along a cosine. Less with a good --decoder: 1.5e-4.",
+        gt=0,
+    )
     warmup: int = _in("Schedule", 100, "Steps over which the rate rises.", ge=0)
     clip: float = _in("Schedule", 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.", ge=0)
     revive_every: int = _in(
