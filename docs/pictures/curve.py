@@ -1,7 +1,8 @@
 """Draws training.png, the shipped decoder's validation over its hours of training, from training.csv.
 
-`python docs/pictures/curve.py RUN` first appends the validations in the log of that folder of `impasto train`. A run
-judges at the side of its largest crops, so runs are drawn apart from each other, and coloured by that side.
+`python docs/pictures/curve.py RUN...` first appends the validations in the logs of those folders of `impasto train`, as
+of runs that went side by side. A run judges at the side of its largest crops, so runs are drawn apart from each other,
+and coloured by that side.
 """
 
 import csv
@@ -22,7 +23,7 @@ CURVES = {
     "val/style": "style loss",
     "val/reconstruction_psnr": "reconstruction at strength 0, dB",
 }
-COLOURS = {128: "#2c6cb5", 256: "#b5452c"}
+COLOURS = {128: "#2c6cb5", 192: "#5b8c3a", 256: "#b5452c"}
 OTHERS = "#777777"
 HERE = Path(__file__).parent
 TABLE = HERE / "training.csv"
@@ -34,12 +35,12 @@ def read() -> list[list[float]]:
         return [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
 
 
-def append(rows: list[list[float]], run: Path) -> None:
+def append(rows: list[list[float]], run: Path, before: float) -> None:
     log = EventAccumulator(str(run / "log")).Reload()
     began = min(event.wall_time for event in log.Scalars("loss/total"))
     _, facts = checkpoint.load(run / CHECKPOINT)
     side = max(side for side, _ in crop_shares(facts["options"]["crops"]))
-    number, before = (rows[-1][0] + 1, rows[-1][2]) if rows else (1, 0.0)
+    number = rows[-1][0] + 1 if rows else 1
     for point in zip(*(log.Scalars(name) for name in CURVES), strict=True):
         hours = before + (point[0].wall_time - began) / 3600
         rows.append([number, side, hours, *(event.value for event in point)])
@@ -51,8 +52,9 @@ def append(rows: list[list[float]], run: Path) -> None:
 
 def main() -> None:
     rows = read() if TABLE.exists() else []
+    before = max((row[2] for row in rows), default=0.0)
     for run in sys.argv[1:]:
-        append(rows, Path(run))
+        append(rows, Path(run), before)
     figure, panels = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
     for column, (axes, title) in enumerate(zip(panels, CURVES.values(), strict=True), 3):
         for (_, side), run in groupby(rows, itemgetter(0, 1)):
