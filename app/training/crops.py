@@ -22,9 +22,9 @@ logger = logging.getLogger("impasto.training")
 # Parts of a picture's area that a crop covers: styles from closer up, so that strokes of many sizes are seen.
 CONTENT_AREA: Final = (0.2, 1.0)
 STYLE_AREA: Final = (0.05, 1.0)
-# Paintings are few: stretched, turned over, recoloured and sharpened they are many. Photographs changed like that are
-# styles too: in this part of the draws.
+# Paintings are few: stretched, turned over, recoloured and sharpened they are many.
 STYLE_ASPECT: Final = (0.7, 1.4)
+# Part of the styles that are photographs changed in the same way; `pool` lends unchanged ones beside.
 PHOTOS_AS_STYLES: Final = 0.2
 READ_AT: Final = 640
 ATTEMPTS: Final = 20

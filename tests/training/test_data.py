@@ -82,9 +82,9 @@ def test_crops_are_a_function_of_seed_and_place_with_workers_or_without(contents
 def test_some_styles_are_photographs_and_no_content_is_a_painting(styles: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (200, 100, 50)).save(tmp_path / "flat.png")
     contents, drawn = Crops([tmp_path / "flat.png"], sorted(styles.iterdir()), 16, 300, seed=0)[0]
-    assert int(contents.float().std((2, 3)).max()) == 0
+    assert contents.float().std((2, 3)).max() == 0
     flat = (drawn.float().std((2, 3)) == 0).all(1).float().mean().item()
-    assert flat == pytest.approx(PHOTOS_AS_STYLES, abs=0.1)
+    assert flat == pytest.approx(PHOTOS_AS_STYLES, abs=0.06)
 
 
 def test_a_picture_that_goes_away_while_training_is_replaced(tmp_path: Path) -> None:
