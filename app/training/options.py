@@ -58,6 +58,12 @@ class TrainingOptions(BaseModel):
     optimizer: Literal["soap", "adam"] = _in(
         "Schedule", "soap", "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024)."
     )
+    betas: str | None = _in(
+        "Schedule",
+        None,
+        "Decays of the optimizer's averages of gradients and of their squares, as 0.98,0.995. "
+        "[0.95,0.98 of soap, 0.9,0.99 of adam]",
+    )
     learning_rate: float = _in(
         "Schedule",
         6e-4,
@@ -105,6 +111,13 @@ class TrainingOptions(BaseModel):
         decoder_layout(value)
         return value
 
+    @field_validator("betas")
+    @classmethod
+    def _betas_are_decays(cls, value: str | None) -> str | None:
+        if value is not None:
+            decays(value)
+        return value
+
     @field_validator("crops")
     @classmethod
     def _crops_fit(cls, value: str) -> str:
@@ -126,6 +139,17 @@ def decoder_layout(widths: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     outputs = tuple(width for stage in stages for width in stage)
     ends = (sum(map(len, stages[: count + 1])) - 1 for count in range(3))
     return (*outputs, 3), tuple(ends)
+
+
+def decays(betas: str) -> tuple[float, float]:
+    """'0.98,0.995' -> the two numbers. Raises ValueError for another notation, and outside [0, 1)."""
+    try:
+        first, second = map(float, betas.split(","))
+    except ValueError:
+        first = second = -1.0
+    if not (0 <= first < 1 and 0 <= second < 1):
+        raise ValueError("expected two decays from 0 to below 1, as in 0.95,0.98")
+    return first, second
 
 
 def crop_shares(crops: str) -> list[tuple[int, float]]:

@@ -14,7 +14,7 @@ from app.training.errors import TrainingError
 from app.training.hooks import silent_channels
 from app.training.initial import new_decoder, revive, standardize
 from app.training.loop import Run
-from app.training.options import CROPS, TrainingOptions, crop_shares, decoder_layout
+from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
 from app.training.pool import Encoded, Originals, Pool
 from app.training.schedule import ema_decay, learning_rate, phases, revives
 from app.training.trainer import chosen_device, chosen_precision
@@ -199,6 +199,27 @@ def test_widths_and_crops_are_read_as_meant() -> None:
 def test_crops_of_another_notation_are_refused(crops: str) -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
         crop_shares(crops)
+
+
+@pytest.mark.parametrize(("optimizer", "usual"), [("soap", "0.95,0.98"), ("adam", "0.9,0.99")])
+def test_betas_reach_the_optimizer_and_are_by_default_what_help_says(
+    tmp_path: Path, contents: Path, styles: Path, optimizer: str, usual: str
+) -> None:
+    def totals(betas: str | None) -> list[float]:
+        run = _run(
+            tmp_path / str(betas), contents, styles, steps=4, optimizer=optimizer, betas=betas, inversion_share=0
+        )
+        return [float(values["total"]) for values in _watched(run)]
+
+    untold = totals(None)
+    assert untold == totals(usual)
+    assert untold[3] != totals("0.5,0.9")[3]
+
+
+@pytest.mark.parametrize("betas", ["", "0.9", "0.9,1", "-0.1,0.9", "0.9,0.99,0.9", "0.9;0.99", "nan,0.9"])
+def test_betas_of_another_notation_are_refused(betas: str) -> None:
+    with pytest.raises(ValueError, match="two decays"):
+        decays(betas)
 
 
 def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> None:
