@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 WIDTHS: Final = "256,256/128,128/64,64/32"
 CROPS: Final = "96:0.3,128:0.3,192:0.25,256:0.15"
+BETAS: Final = {"soap": "0.95,0.98", "adam": "0.9,0.99"}
 
 
 def _in(group: str, default: Any, description: str, **limits: Any) -> Any:
@@ -62,7 +63,7 @@ class TrainingOptions(BaseModel):
         "Schedule",
         None,
         "Decays of the optimizer's averages of gradients and of their squares, as 0.98,0.995. "
-        "[0.95,0.98 of soap, 0.9,0.99 of adam]",
+        f"[{BETAS['soap']} of soap, {BETAS['adam']} of adam]",
     )
     learning_rate: float = _in(
         "Schedule",

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-BETAS: Final = (0.95, 0.98)
 # Share of the past kept of the gradients' second moments between channels.
 GRAM_DECAY: Final = 0.9
 GRAM_EVERY: Final = 2
@@ -29,7 +28,7 @@ class Soap(Optimizer):
         self,
         params: Iterable[Tensor],
         lr: float,
-        betas: tuple[float, float] = BETAS,
+        betas: tuple[float, float] = (0.95, 0.98),
         product: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas})

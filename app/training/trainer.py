@@ -15,13 +15,11 @@ from app.training.critic import Critic, critic_loss
 from app.training.encoders import TapEncoder
 from app.training.errors import TrainingError
 from app.training.initial import revive, standardize
-from app.training.options import TrainingOptions, decays
+from app.training.options import BETAS, TrainingOptions, decays
 from app.training.pool import Batch, Encoded, Pairs, encode
 from app.training.schedule import Phase, ema_decay, learning_rate
-from app.training.soap import BETAS as SOAP_BETAS
 from app.training.soap import Soap
 
-ADAM_BETAS: Final = (0.9, 0.99)
 # Beyond this the encoder is not asked what it sees: only the range loss acts there.
 SEEN: Final = (-0.2, 1.2)
 
@@ -139,10 +137,10 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         parameters = self.decoder.parameters()
-        betas = decays(self.options.betas) if self.options.betas else None
+        betas = decays(self.options.betas or BETAS[self.options.optimizer])
         if self.options.optimizer == "adam":
-            return torch.optim.Adam(parameters, lr=0.0, betas=betas or ADAM_BETAS)
-        return Soap(parameters, 0.0, betas or SOAP_BETAS, torch.bfloat16 if self.half else torch.float32)
+            return torch.optim.Adam(parameters, lr=0.0, betas=betas)
+        return Soap(parameters, lr=0.0, betas=betas, product=torch.bfloat16 if self.half else torch.float32)
 
     def _stylised(self, newest: Encoded, batch: Batch, phase: Phase) -> tuple[Tensor, dict[str, Tensor]]:
         target = self.target(batch)
