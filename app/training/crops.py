@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("impasto.training")
 # Parts of a picture's area that a crop covers: styles from closer up, so that strokes of many sizes are seen.
 CONTENT_AREA: Final = (0.2, 1.0)
 STYLE_AREA: Final = (0.05, 1.0)
-# Paintings are few: stretched, turned over, recoloured and sharpened they are many.
+# Paintings are few: turned, so that strokes slant, stretched, recoloured and sharpened they are many.
 STYLE_ASPECT: Final = (0.7, 1.4)
 # Part of the styles that are photographs changed in the same way; `pool` lends unchanged ones beside.
 PHOTOS_AS_STYLES: Final = 0.2
@@ -44,11 +44,13 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         )
         self._crop_style = v2.Compose(
             [
+                v2.RandomApply([Turned()], 0.3),
                 v2.RandomResizedCrop(size, STYLE_AREA, STYLE_ASPECT, antialias=True),
                 v2.RandomHorizontalFlip(),
                 v2.RandomVerticalFlip(0.25),
                 v2.RandomApply([v2.RandomChannelPermutation()], 0.35),
                 v2.RandomApply([v2.ColorJitter(0.3, 0.4, 0.4, 0.15)], 0.5),
+                v2.RandomGrayscale(0.05),
                 v2.RandomInvert(0.1),
                 v2.RandomAutocontrast(0.2),
                 v2.RandomPosterize(bits=2, p=0.1),
@@ -74,6 +76,16 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             except (OSError, ImageError) as error:
                 logger.warning("%s is no longer readable (%s); another is taken", path, error)
         raise TrainingError(f"{ATTEMPTS} pictures in a row can no longer be read, {path} the last; are they there?")
+
+
+class Turned(nn.Module):
+    """Turns a picture, uint8 (C, H, W), by any angle and keeps the largest middle square that is all picture."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        side = int(min(picture.shape[-2:]) / 2**0.5)
+        turned = v2.functional.rotate(picture, float(torch.rand(()) * 360), v2.InterpolationMode.BILINEAR)
+        square: Tensor = v2.functional.center_crop(turned, [side, side])
+        return square
 
 
 def seed_of(*parts: int | str) -> int:

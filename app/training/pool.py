@@ -16,8 +16,10 @@ from app.training.losses import statistics
 
 # Contents lend their statistics too, as they are and at no cost, lest the decoder learn the few paintings by heart.
 CONTENTS_AS_STYLES: Final = 0.25
-# Parts of the draws whose style is a blend of two, and is taken at less strength: `lerp`s between statistics.
-BLENDS: Final = 0.4
+# Parts of the draws whose style is a picture of two, side by side, a blend of two, and is taken at less strength. The
+# last two are `lerp`s between statistics.
+PAIRED: Final = 0.25
+BLENDS: Final = 0.25
 WEAKENED: Final = 0.15
 LEAST_STRENGTH: Final = 0.3
 
@@ -96,7 +98,7 @@ class Pool(_Rolling):
         self._kept.append((encoded.taps[-1].half(), encoded.statistics, encoded.style_statistics))
 
     def draw(self, newest: Encoded, count: int, own: int, generator: Generator) -> Batch:
-        """`count` contents, each but the first `own` with a style: any, a blend of two, or one at less strength.
+        """`count` contents, each but the first `own` with a style: any, two paired or blended, or one at less strength.
 
         A style is a painting's or, now and then, a photograph's.
         """
@@ -107,6 +109,8 @@ class Pool(_Rolling):
         wanted = [newest.statistics[:own]]
         for r, i in contents:
             style = self._style(held, generator)
+            if _chance(PAIRED, generator):
+                style = paired(style, self._style(held, generator), _uniform(generator))
             if _chance(BLENDS, generator):
                 style = torch.lerp(style, self._style(held, generator), _uniform(generator))
             if _chance(WEAKENED, generator):
@@ -135,6 +139,16 @@ def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:
         channels[count:],
         taps[-1][count:],
     )
+
+
+def paired(one: Tensor, other: Tensor, share: float) -> Tensor:
+    """Statistics (N, 2, C) of a picture of which `share` is as `other` and the rest as `one`.
+
+    Unlike a blend's, its deviations hold how far the two means are apart.
+    """
+    mean = torch.lerp(one[:, 0], other[:, 0], share)
+    square = torch.lerp(one.square().sum(1), other.square().sum(1), share)
+    return torch.stack([mean, (square - mean.square()).clamp_min(0).sqrt()], 1)
 
 
 def _chance(probability: float, generator: Generator) -> bool:

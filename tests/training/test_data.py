@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from app.training.crops import PHOTOS_AS_STYLES, Crops, stream
+from app.training.crops import PHOTOS_AS_STYLES, Crops, Turned, stream
 from app.training.data import Index, part_of, read_squares, split
 from app.training.errors import TrainingError
 from tests.training.conftest import fill
@@ -85,6 +85,21 @@ def test_some_styles_are_photographs_and_no_content_is_a_painting(styles: Path, 
     assert contents.float().std((2, 3)).max() == 0
     flat = (drawn.float().std((2, 3)) == 0).all(1).float().mean().item()
     assert flat == pytest.approx(PHOTOS_AS_STYLES, abs=0.06)
+
+
+def test_turned_pictures_slant_and_have_no_empty_corners() -> None:
+    rows = torch.arange(90) // 3 % 2
+    stripes = (1 + 254 * rows).to(torch.uint8)[:, None].expand(3, 90, 120)
+    turn = Turned()
+    torch.manual_seed(0)
+    slants = 0
+    for _ in range(20):
+        turned = turn(stripes)
+        assert turned.shape == (3, 63, 63)
+        assert turned.min() >= 1
+        across = turned[0].float().diff(dim=1).abs().mean()
+        slants += int(across > 10)
+    assert slants > 15
 
 
 def test_a_picture_that_goes_away_while_training_is_replaced(tmp_path: Path) -> None:

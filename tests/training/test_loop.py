@@ -14,8 +14,9 @@ from app.training.errors import TrainingError
 from app.training.hooks import silent_channels
 from app.training.initial import new_decoder, revive, standardize
 from app.training.loop import Run
+from app.training.losses import statistics
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
-from app.training.pool import Encoded, Originals, Pool
+from app.training.pool import Encoded, Originals, Pool, paired
 from app.training.schedule import ema_decay, learning_rate, phases, revives
 from app.training.trainer import chosen_device, chosen_precision
 from tests.training.conftest import fill
@@ -249,6 +250,14 @@ def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> N
     found = [pool.draw(newest, 9, 0, Generator().manual_seed(n)).wanted[:, 0, 0] for n in range(30)]
     assert 0.3 < float(torch.isin(torch.cat(found), torch.tensor([-2.0, -3.0])).float().mean()) < 0.7
     assert 0.1 < float(torch.isin(torch.cat(found), torch.tensor([2.0, 3.0])).float().mean()) < 0.3
+
+
+def test_paired_styles_have_the_statistics_of_one_picture_of_both() -> None:
+    random = Generator().manual_seed(0)
+    one = torch.rand(1, 5, 8, 12, generator=random) * 3
+    other = torch.rand(1, 5, 8, 4, generator=random) + 1
+    whole = statistics([torch.cat([one, other], 3)])
+    assert torch.allclose(paired(statistics([one]), statistics([other]), 0.25), whole, atol=1e-5)
 
 
 def test_originals_pair_features_with_their_pictures() -> None:
