@@ -31,14 +31,23 @@ ATTEMPTS: Final = 20
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Item i: uint8 (count, 3, size, size) of contents, and of styles."""
+    """Item i: uint8 (count, 3, size, size) of contents, and of styles, of which a part `photos` are of contents too."""
 
-    def __init__(self, contents: Sequence[Path], styles: Sequence[Path], size: int, count: int, seed: int) -> None:
+    def __init__(
+        self,
+        contents: Sequence[Path],
+        styles: Sequence[Path],
+        size: int,
+        count: int,
+        seed: int,
+        photos: float = PHOTOS_AS_STYLES,
+    ) -> None:
         self.contents = contents
         self.styles = styles
         self.size = size
         self.count = count
         self.seed = seed
+        self.photos = photos
         self._crop_content = v2.Compose(
             [v2.RandomResizedCrop(size, CONTENT_AREA, (1.0, 1.0), antialias=True), v2.RandomHorizontalFlip()]
         )
@@ -66,7 +75,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         return torch.stack(contents), torch.stack(styles)
 
     def _lenders(self) -> Sequence[Path]:
-        return self.contents if float(torch.rand(())) < PHOTOS_AS_STYLES else self.styles
+        return self.contents if float(torch.rand(())) < self.photos else self.styles
 
     def _any(self, paths: Sequence[Path]) -> Tensor:
         for _ in range(ATTEMPTS):

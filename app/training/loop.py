@@ -15,7 +15,7 @@ from tqdm import tqdm
 from app.engine.create import available_cores
 from app.network.decoder import Decoder
 from app.training import checkpoint
-from app.training.crops import Crops, seed_of, stream
+from app.training.crops import PHOTOS_AS_STYLES, Crops, seed_of, stream
 from app.training.curves import Curves
 from app.training.data import Splits
 from app.training.encoders import TapEncoder
@@ -154,7 +154,9 @@ class Run:
             ahead = -(-FILLED_WITH * phase.batch // phase.fresh)
             last = ahead + self.step - phase.start
             first = max(0, last - pool.refreshes + 1)
-            crops = Crops(self.content.train, self.style.train, phase.size, phase.fresh, self.options.seed)
+            # A critic is to learn what paintings look like.
+            photos = PHOTOS_AS_STYLES if self.options.adversarial == "none" else 0.0
+            crops = Crops(self.content.train, self.style.train, phase.size, phase.fresh, self.options.seed, photos)
             stop = ahead + phase.stop - phase.start
             pin = self.trainer.device.type == "cuda"
             items = stream(crops, first, stop, self._workers, pin)

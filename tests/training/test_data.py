@@ -85,6 +85,8 @@ def test_some_styles_are_photographs_and_no_content_is_a_painting(styles: Path, 
     assert contents.float().std((2, 3)).max() == 0
     flat = (drawn.float().std((2, 3)) == 0).all(1).float().mean().item()
     assert flat == pytest.approx(PHOTOS_AS_STYLES, abs=0.06)
+    _, paintings = Crops([tmp_path / "flat.png"], sorted(styles.iterdir()), 16, 50, seed=0, photos=0)[0]
+    assert (paintings.float().std((2, 3)) > 0).any(1).all()
 
 
 def test_turned_pictures_slant_and_have_no_empty_corners() -> None:
