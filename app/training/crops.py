@@ -91,7 +91,7 @@ class Turned(nn.Module):
     """Turns a picture, uint8 (C, H, W), by any angle and keeps the largest middle square that is all picture."""
 
     def forward(self, picture: Tensor) -> Tensor:
-        side = int(min(picture.shape[-2:]) / 2**0.5)
+        side = max(1, int(min(picture.shape[-2:]) / 2**0.5))
         turned = v2.functional.rotate(picture, float(torch.rand(()) * 360), v2.InterpolationMode.BILINEAR)
         square: Tensor = v2.functional.center_crop(turned, [side, side])
         return square

@@ -102,6 +102,7 @@ def test_turned_pictures_slant_and_have_no_empty_corners() -> None:
         across = turned[0].float().diff(dim=1).abs().mean()
         slants += int(across > 10)
     assert slants > 15
+    assert torch.equal(turn(stripes[:, :1, :1]), stripes[:, :1, :1])
 
 
 def test_a_picture_that_goes_away_while_training_is_replaced(tmp_path: Path) -> None:
