@@ -1,8 +1,11 @@
-"""How strength, weights and masks act on relu4_1: one affine map per channel, per position where there are masks.
+"""How strength, weights and masks act on features: one affine map per channel, per position where there are masks.
 
 AdaIN gives a style's statistics to content features x: s_std * (x - mean) / std + s_mean. A blend is a weighted
 sum of such features, strength interpolates towards x itself, and a mask weighs both per position. All of it is
 linear in x, so that any mixture is x * scale + bias. Works on numpy arrays, which any engine can take.
+
+So it is at relu4_1, and again inside a decoder that has partial AdaIN after some of its layers, which moves statistics
+a learned part of the way.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 EPSILON: Final = 1e-5
+# What partial AdaIN believes at most, since some channels hardly ever fire.
+MOST_LOG_RATIO: Final = 1.5
+MOST_DISTANCE: Final = 3.0
+# A style that acts nowhere still needs statistics to meet: everyone's, each position then weighing this.
+LEAST_WEIGHT: Final = 1e-6
 FloatArray = NDArray[np.float32]
 
 # A numpy array or a torch tensor: `affine` uses only what the two spell alike.
@@ -21,13 +29,26 @@ ArrayT = TypeVar("ArrayT", bound=Any)
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Mean and standard deviation of relu4_1's channels over a picture, float32 (C,) each.
-
-    Of a style picture this is all the network keeps: its style code, 4 KiB for 512 channels.
-    """
+    """Mean and standard deviation of a layer's channels over a picture, float32 (C,) each."""
 
     mean: FloatArray
     std: FloatArray
+
+
+@dataclass(frozen=True)
+class StyleCode:
+    """All the network keeps of a style picture: 4 KiB, and 8 bytes for each channel of a decoder's partial AdaIN.
+
+    `relu4_1` of the picture, and `decoded`: the decoder's layers with partial AdaIN, in their order, while it decodes
+    the picture's own relu4_1.
+    """
+
+    relu4_1: ChannelStatistics
+    decoded: tuple[ChannelStatistics, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.mean.nbytes + part.std.nbytes for part in (self.relu4_1, *self.decoded))
 
 
 def shares(
@@ -60,5 +81,30 @@ def affine(mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT, s
     `share`: (N, P) as from `shares`, P being 1 or the number of positions. Returns scale and bias, (C, P) each.
     """
     ratio = style_stds / std
-    shift = style_means - mean * ratio
-    return ratio.T @ share + (1 - share.sum(0)), shift.T @ share
+    return mixed(ratio, style_means - mean * ratio, share)
+
+
+def mixed(scales: ArrayT, biases: ArrayT, share: ArrayT) -> tuple[ArrayT, ArrayT]:
+    """Maps x * scale + bias of N styles, (N, C) each, as one: what `share` (N, P) leaves of 1 is x itself.
+
+    Returns scale and bias, (C, P) each.
+    """
+    return scales.T @ share + (1 - share.sum(0)), biases.T @ share
+
+
+def partial_adain(
+    mean: ArrayT, std: ArrayT, style_mean: ArrayT, style_std: ArrayT, weight: ArrayT, xp: Any = np
+) -> tuple[ArrayT, ArrayT]:
+    """The map x * scale + bias that moves a layer's statistics a learned part of the way to a style's.
+
+    `mean`, `std`: of the picture, (..., C) of any shape that broadcasts with `style_mean`, `style_std`, the style's.
+    `weight` (2C, 2C) leads from how they differ (logarithms of deviations, and means in deviations of the picture's)
+    to what is done: logarithms of scales, and shifts in the same unit. 0 does nothing, the unit matrix is AdaIN.
+    `xp` is the library they are arrays of, numpy or torch. Returns scale and bias, (..., C) each.
+    """
+    ratio = xp.log(style_std / std).clip(-MOST_LOG_RATIO, MOST_LOG_RATIO)
+    distance = ((style_mean - mean) / std).clip(-MOST_DISTANCE, MOST_DISTANCE)
+    moved = xp.concatenate([ratio, distance], -1) @ weight.T
+    channels = weight.shape[0] // 2
+    scale = xp.exp(moved[..., :channels])
+    return scale, mean * (1 - scale) + std * moved[..., channels:]

@@ -5,7 +5,7 @@ Knows nothing of torch, so that whatever carries the network can read the same t
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -34,12 +34,16 @@ class Convolution:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The convolutions of one file, in the order they run, and the file's own text metadata."""
+    """The convolutions of one file, in the order they run, and the file's own text metadata.
+
+    `adain` has the matrices, float32 (2 out, 2 out), of the partial AdaIN that follows some of them, by their index.
+    """
 
     path: Path
     sha256: str
     convolutions: tuple[Convolution, ...]
     metadata: dict[str, str]
+    adain: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def widths(self) -> tuple[tuple[int, int], ...]:
@@ -60,6 +64,8 @@ class WeightsFile:
 
 def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
     """Read one file of 3x3 convolutions named `convs.N.weight` and `convs.N.bias`.
+
+    After any but the last there may be partial AdaIN, `adain.N.weight`.
 
     `sha256` is the hash the bytes must have; without it, a file that models/SHA256SUMS names must have the one
     given there, and a file of the user's own is taken as it is. float16 tensors are widened to float32.
@@ -87,7 +93,9 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
         raise WeightsError(f"{path}: has tensors of type {error.args[0]}; expected float32 or float16") from None
     except (SafetensorError, json.JSONDecodeError, TypeError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error})") from None
-    return WeightsFile(path, digest, _convolutions(path, tensors), metadata)
+    inner = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adain.")}
+    convolutions = _convolutions(path, tensors)
+    return WeightsFile(path, digest, convolutions, metadata, _adain(path, inner, convolutions))
 
 
 def read_networks(encoder: Path, decoder: Path) -> tuple[WeightsFile, WeightsFile]:
@@ -131,13 +139,29 @@ def _convolutions(path: Path, tensors: dict[str, NDArray[np.generic]]) -> tuple[
                 f"{path}: convs.{n} has weight {weight.shape} and bias {bias.shape}; "
                 "expected (out, in, 3, 3) and (out,)"
             )
-        for tensor in (weight, bias):
-            if not np.issubdtype(tensor.dtype, np.floating):
-                raise WeightsError(f"{path}: convs.{n} has values of {tensor.dtype}; expected float32 or float16")
         if previous is not None and weight.shape[1] != previous:
             raise WeightsError(f"{path}: convs.{n} takes {weight.shape[1]} channels; convs.{n - 1} gives {previous}")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise WeightsError(f"{path}: convs.{n} has values that are not finite")
         previous = weight.shape[0]
-        convolutions.append(Convolution(weight.astype(np.float32), bias.astype(np.float32)))
+        convolutions.append(Convolution(*(_finite(path, f"convs.{n}", tensor) for tensor in (weight, bias))))
     return tuple(convolutions)
+
+
+def _adain(
+    path: Path, tensors: dict[str, NDArray[np.generic]], convolutions: tuple[Convolution, ...]
+) -> dict[int, NDArray[np.float32]]:
+    shapes = {f"adain.{n}.weight": (2 * len(c.bias), 2 * len(c.bias)) for n, c in enumerate(convolutions[:-1])}
+    for name, tensor in tensors.items():
+        if tensor.shape != shapes.get(name):
+            raise WeightsError(
+                f"{path}: {name} is {tensor.shape}; expected adain.N.weight, twice the outputs of convs.N in rows and "
+                f"columns, N from 0 to {len(convolutions) - 2}"
+            )
+    return {n: _finite(path, name, tensors[name]) for n, name in enumerate(shapes) if name in tensors}
+
+
+def _finite(path: Path, name: str, tensor: NDArray[np.generic]) -> NDArray[np.float32]:
+    if not np.issubdtype(tensor.dtype, np.floating):
+        raise WeightsError(f"{path}: {name} has values of {tensor.dtype}; expected float32 or float16")
+    if not np.isfinite(tensor).all():
+        raise WeightsError(f"{path}: {name} has values that are not finite")
+    return tensor.astype(np.float32)

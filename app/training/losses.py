@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from app.network.moments import channel_moments
 from app.training import metrics
-from app.training.moments import channel_moments
 
 
 def statistics(taps: Sequence[Tensor]) -> Tensor:

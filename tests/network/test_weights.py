@@ -88,6 +88,18 @@ def whole_numbers(tensors: Tensors) -> None:
     tensors["convs.2.weight"] = tensors["convs.2.weight"].astype(np.int32)
 
 
+def partial_adain_of_another_width(tensors: Tensors) -> None:
+    tensors["adain.1.weight"] = np.zeros((256, 256), np.float32)
+
+
+def partial_adain_after_the_last(tensors: Tensors) -> None:
+    tensors["adain.7.weight"] = np.zeros((6, 6), np.float32)
+
+
+def partial_adain_not_finite(tensors: Tensors) -> None:
+    tensors["adain.6.weight"] = np.full((64, 64), np.inf, np.float32)
+
+
 def nothing(tensors: Tensors) -> None:
     tensors.clear()
 
@@ -102,6 +114,9 @@ def nothing(tensors: Tensors) -> None:
         (not_finite, "convs.7 has values that are not finite"),
         (whole_numbers, "convs.2 has values of int32; expected float32 or float16"),
         (nothing, "convs.N.weight"),
+        (partial_adain_of_another_width, "adain.1.weight is (256, 256); expected adain.N.weight, twice the outputs"),
+        (partial_adain_after_the_last, "adain.7.weight is (6, 6); expected adain.N.weight"),
+        (partial_adain_not_finite, "adain.6.weight has values that are not finite"),
     ],
 )
 def test_wrong_tensors_are_named(copy: Path, spoil: Callable[[Tensors], None], message: str) -> None:

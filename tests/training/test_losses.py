@@ -7,9 +7,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Generator
 
 from app.network.adain import channel_statistics
+from app.network.moments import channel_moments
 from app.training import losses, metrics
 from app.training.critic import Critic, critic_loss
-from app.training.moments import channel_moments
 from tests.pictures import photo
 
 

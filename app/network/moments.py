@@ -1,4 +1,4 @@
-"""Channel statistics for losses: as `app.network.adain.channel_statistics`, with a backward pass that reads once."""
+"""Channel statistics to learn by: as `app.network.adain.channel_statistics`, with a backward pass that reads once."""
 
 from typing import Any
 
