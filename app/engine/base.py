@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.network.blend import ChannelStatistics, FloatArray
+from app.network.blend import FloatArray, StyleCode
 from app.network.layout import STRIDE
 
 Picture = NDArray[np.uint8]
@@ -24,7 +24,7 @@ class Job:
     """
 
     content: Picture
-    styles: tuple[ChannelStatistics, ...]
+    styles: tuple[StyleCode, ...]
     share: FloatArray
 
 
@@ -35,7 +35,7 @@ class Engine(Protocol):
     def name(self) -> str:
         """For people: which library on which device."""
 
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
+    def encode_style(self, picture: Picture) -> StyleCode:
         """uint8 (H, W, 3) RGB -> its style code."""
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:

@@ -16,7 +16,7 @@ GRAPHS: Final = 8  # of each network: a graph holds on to the memory of a whole 
 USES_BEFORE_A_GRAPH: Final = 3
 COUNTED_SHAPES: Final = 1024
 
-Run = Callable[[Tensor], tuple[Tensor, ...]]
+Run = Callable[..., tuple[Tensor, ...]]  # of tensors
 
 
 class Transfers:
@@ -61,21 +61,23 @@ class Transfers:
         return wait
 
 
-def cuda_graph(run: Run, example: Tensor) -> Run:
-    """`run`, recorded for inputs of the example's shape and replayed: one launch in place of a hundred."""
-    static = example.clone()
-    warm_up = torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
-    warm_up.wait_stream(torch.cuda.current_stream(example.device))
+def cuda_graph(run: Run, *examples: Tensor) -> Run:
+    """`run`, recorded for inputs of the examples' shapes and replayed: one launch in place of a hundred."""
+    static = [example.clone() for example in examples]
+    device = examples[0].device
+    warm_up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    warm_up.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(warm_up):
-        run(static)
-    torch.cuda.current_stream(example.device).wait_stream(warm_up)
+        run(*static)
+    torch.cuda.current_stream(device).wait_stream(warm_up)
     graph = torch.cuda.CUDAGraph()
     # Another thread's GPU may do as it likes meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = run(static)
+        outputs = run(*static)
 
-    def replay(batch: Tensor) -> tuple[Tensor, ...]:
-        static.copy_(batch)
+    def replay(*inputs: Tensor) -> tuple[Tensor, ...]:
+        for recorded, given in zip(static, inputs, strict=True):
+            recorded.copy_(given)
         graph.replay()
         # The next replay writes where this one wrote.
         return tuple(output.clone() for output in outputs)
@@ -84,39 +86,39 @@ def cuda_graph(run: Run, example: Tensor) -> Run:
 
 
 class Recorded:
-    """`run`, recorded by `capture` for each shape that came a few times, as many as `most` of the last used.
+    """`run`, recorded by `capture` for inputs of shapes that came a few times, as many as `most` of the last used.
 
     Where there is no memory to record in, a shape runs as it did.
     """
 
-    def __init__(self, run: Run, capture: Callable[[Run, Tensor], Run] = cuda_graph, most: int = GRAPHS) -> None:
+    def __init__(self, run: Run, capture: Callable[..., Run] = cuda_graph, most: int = GRAPHS) -> None:
         self._run = run
         self._capture = capture
         self._most = most
         self._uses: Counter[Any] = Counter()
         self._recorded: OrderedDict[Any, Run] = OrderedDict()
 
-    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
-        shape = batch.shape
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        shape = tuple(tensor.shape for tensor in inputs)
         if shape not in self._recorded:
             if len(self._uses) > COUNTED_SHAPES:
                 self._uses.clear()
             self._uses[shape] += 1
-            if self._uses[shape] < USES_BEFORE_A_GRAPH or not self._record(batch):
-                return self._run(batch)
+            if self._uses[shape] < USES_BEFORE_A_GRAPH or not self._record(shape, inputs):
+                return self._run(*inputs)
         self._recorded.move_to_end(shape)
-        return self._recorded[shape](batch)
+        return self._recorded[shape](*inputs)
 
     def forget(self) -> None:
         """Give the memory back."""
         self._recorded.clear()
         self._uses.clear()
 
-    def _record(self, batch: Tensor) -> bool:
+    def _record(self, shape: Any, inputs: tuple[Tensor, ...]) -> bool:
         while len(self._recorded) >= self._most:
             self._recorded.popitem(last=False)
         try:
-            self._recorded[batch.shape] = self._capture(self._run, batch)
+            self._recorded[shape] = self._capture(self._run, *inputs)
         except torch.OutOfMemoryError:
             self.forget()
             return False

@@ -16,7 +16,7 @@ import numpy as np
 from app.engine.base import Job, Picture, padded_shape
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
-from app.network.blend import ChannelStatistics
+from app.network.blend import StyleCode
 from app.network.layout import decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_networks
 
@@ -39,7 +39,11 @@ class NcnnEngine:
         self._memory = _Memory()
         self._network = TiledNetwork(
             [graph.load(threads, self._memory, limits.slab_rows) for graph in _encoder(encoding)],
-            [graph.load(threads, self._memory, limits.slab_rows) for graph in _decoder(decoding)],
+            [
+                [graph.load(threads, self._memory, limits.slab_rows) for graph in segment]
+                for segment in _decoder(decoding)
+            ],
+            list(decoding.adain.values()),
             limits,
             self._memory.release,
         )
@@ -48,7 +52,7 @@ class NcnnEngine:
     def name(self) -> str:
         return f"ncnn on the CPU, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
+    def encode_style(self, picture: Picture) -> StyleCode:
         self._memory.prepare(picture)
         return self._network.encode_style(picture)
 
@@ -132,7 +136,8 @@ class _Stage:
     def __init__(self, net: Any, memory: _Memory, graph: _Graph, slab_rows: int) -> None:
         self.up, self.down = graph.up, graph.down
         self.halo = -(-len(graph.convolutions) // (self.up * self.down)) * self.down
-        self.rows = slab_rows // self.up
+        # Where nothing is pooled there are many channels.
+        self.rows = slab_rows // (1 if self.down > 1 else 2)
         self._net = net
         self._memory = memory  # its blobs live there
         self._output = net.output_names()[0]
@@ -171,18 +176,23 @@ def _encoder(weights: WeightsFile) -> list[_Graph]:
     return graphs
 
 
-def _decoder(weights: WeightsFile) -> list[_Graph]:
+def _decoder(weights: WeightsFile) -> list[list[_Graph]]:
+    """A chain of graphs for each segment: partial AdaIN stands between segments."""
     upsample_after = decoder_upsampling(weights)
-    graphs = [_Graph()]
+    segments = [[_Graph()]]
     for index, convolution in enumerate(weights.convolutions[:-1]):
-        graphs[-1].convolve(convolution)
+        segments[-1][-1].convolve(convolution)
+        if index in weights.adain:
+            segments.append([_Graph()])
+        elif index in upsample_after:
+            segments[-1].append(_Graph())
         if index in upsample_after:
-            graphs.append(_Graph())
-            graphs[-1].upsample()
+            segments[-1][-1].upsample()
     last = weights.convolutions[-1]
     half = np.float32(0.5)  # so that cutting off the fraction rounds
-    graphs[-1].convolve(Convolution(last.weight * np.float32(255), last.bias * np.float32(255) + half), CLIP_TO_BYTE)
-    return graphs
+    scaled = Convolution(last.weight * np.float32(255), last.bias * np.float32(255) + half)
+    segments[-1][-1].convolve(scaled, CLIP_TO_BYTE)
+    return segments
 
 
 class _Bytes(ncnn.DataReader):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import IO, Final
 
-from app.network.blend import ChannelStatistics
+from app.network.blend import StyleCode
 
 # One large upload must not push every other style out.
 LARGEST_PART: Final = 8
@@ -25,11 +25,11 @@ def style_id(file: IO[bytes]) -> str:
 @dataclass
 class _Entry:
     data: bytes | None = None
-    codes: dict[int, ChannelStatistics] = field(default_factory=dict)
+    codes: dict[int, StyleCode] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
-        return len(self.data or b"") + sum(code.mean.nbytes + code.std.nbytes for code in self.codes.values())
+        return len(self.data or b"") + sum(code.nbytes for code in self.codes.values())
 
 
 class StyleLibrary:
@@ -66,7 +66,7 @@ class StyleLibrary:
             entry = self._touched(name)
             return entry.data if entry else None
 
-    def code(self, name: str, size: int) -> ChannelStatistics | None:
+    def code(self, name: str, size: int) -> StyleCode | None:
         """The style's code when read at `size` pixels."""
         with self._lock:
             entry = self._touched(name)
@@ -89,13 +89,13 @@ class StyleLibrary:
                     entry.data = data
                     self._grow(len(data))
 
-    def keep_code(self, name: str, size: int, code: ChannelStatistics) -> None:
+    def keep_code(self, name: str, size: int, code: StyleCode) -> None:
         """Remember a style's code at one size."""
         with self._lock:
             entry = self._entry(name)
             if size not in entry.codes:
                 entry.codes[size] = code
-                self._grow(code.mean.nbytes + code.std.nbytes)
+                self._grow(code.nbytes)
 
     def _touched(self, name: str) -> _Entry | None:
         entry = self._entries.get(name)

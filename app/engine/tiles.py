@@ -3,10 +3,13 @@
 AdaIN needs no more of the whole picture than the mean and variance of relu4_1. The first pass encodes and gathers
 those; the second gives the features their styles and decodes them. Each column carries a margin as wide as the
 network sees beyond an edge, which is computed and thrown away, so that no seam can be found.
+
+A decoder with partial AdaIN is run segment by segment: over the whole of a picture that is small enough, which then is
+the result; over windows of a larger one, which give the statistics its columns are decoded with.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +17,13 @@ import numpy as np
 
 from app.engine.base import Job, Picture, feature_grid, pad
 from app.engine.features import FeatureStore, feature_store
+from app.engine.partial import WHOLE_CONTENT, WHOLE_STYLE, Movement, ShareMap, Window, layer_statistics, windows
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
-from app.network.blend import ChannelStatistics, FloatArray, affine
+from app.network.blend import ChannelStatistics, FloatArray, StyleCode, affine
 from app.network.layout import STRIDE
 
+EVERYWHERE: Final = np.ones((1, 1, 1), np.float32)
 READ_ROWS: Final = 32  # rows of relu4_1 adapted at once: several arrays of their size are in memory then
 
 
@@ -67,37 +72,49 @@ def columns(width: int, widest: int, margin: int) -> Iterator[Column]:
 class TiledNetwork:
     """Encoder and decoder as chains of stages, for pictures of any size.
 
+    `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices.
     `before_column` is called before each of several columns: the time to let go of memory kept for reuse.
     """
 
     def __init__(
         self,
         encoder: Sequence[Stage],
-        decoder: Sequence[Stage],
+        decoder: Sequence[Sequence[Stage]],
+        adain: Sequence[FloatArray],
         limits: Limits,
         before_column: Callable[[], None] = lambda: None,
     ) -> None:
         self._encoder = encoder
-        self._decoder = decoder
+        self._segments = list(zip(decoder, adain, strict=False))
+        self._last = decoder[-1]
         self._limits = limits
         self._before_column = before_column
 
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
-        """uint8 (H, W, 3) RGB -> its style code."""
-        moments = Moments()
-        for _, _, features in self._encode(picture):
-            moments.add(features)
-        return moments.statistics
+    def encode_style(self, picture: Picture) -> StyleCode:
+        """uint8 (H, W, 3) RGB -> its style code. Raises OSError when features do not fit on the disk either."""
+        with self._encoded(picture) as (statistics, store):
+            decoded = []
+            parts = [store.get(*window) for window in windows(*feature_grid(*picture.shape[:2]), WHOLE_STYLE)]
+            for segment, _ in self._segments:
+                parts = [_all_of(segment, part) for part in parts]
+                decoded += layer_statistics(parts, [EVERYWHERE] * len(parts))
+            return StyleCode(statistics, tuple(decoded))
 
     def stylize(self, job: Job) -> Picture:
         """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
-        grid = feature_grid(*job.content.shape[:2])
+        with self._encoded(job.content) as (statistics, store):
+            adapted = _Adapted(job, statistics, store)
+            return self._decode(job, adapted)
+
+    @contextmanager
+    def _encoded(self, picture: Picture) -> Iterator[tuple[ChannelStatistics, FeatureStore]]:
         moments = Moments()
+        grid = feature_grid(*picture.shape[:2])
         with closing(feature_store(*grid, self._limits.feature_memory)) as store:
-            for row, column, features in self._encode(job.content):
+            for row, column, features in self._encode(picture):
                 moments.add(features)
                 store.put(row, column, features)
-            return self._decode(job, moments.statistics, store)
+            yield moments.statistics, store
 
     def _encode(self, picture: Picture) -> Iterator[tuple[int, int, FloatArray]]:
         """Every part of relu4_1 once, with its place: row, column, (512, rows, columns)."""
@@ -109,17 +126,40 @@ class TiledNetwork:
                 yield row, column.first, column.kept(features)
                 row += features.shape[1]
 
-    def _decode(self, job: Job, content: ChannelStatistics, store: FeatureStore) -> Picture:
+    def _decode(self, job: Job, adapted: "_Adapted") -> Picture:
+        height, width = feature_grid(*job.content.shape[:2])
+        moves: list[Movement] = []
+        if self._segments:
+            spots = windows(height, width, WHOLE_CONTENT)
+            parts = [adapted.part(*spot) for spot in spots]
+            for number, (segment, weight) in enumerate(self._segments):
+                parts = [_all_of(segment, part) for part in parts]
+                scale = parts[0].shape[1] // (spots[0][0].stop - spots[0][0].start)
+                shares = [adapted.share.part(*_scaled(spot, scale), scale) for spot in spots]
+                wanted = [style.decoded[number] for style in job.styles]
+                moves.append(Movement(weight, layer_statistics(parts, shares), wanted))
+                parts = [moves[-1].apply(part, share) for part, share in zip(parts, shares, strict=True)]
+            if len(spots) == 1:
+                [pixels] = [_all_of(self._last, part) for part in parts]
+                return _cut(pixels, job.content.shape)
         picture: Picture = np.empty(job.content.shape, np.uint8)
-        height, width = feature_grid(*picture.shape[:2])
-        adapt = _Adaptation(job, content)
-        for column in self._columns(width, self._decoder):
+        stages = [stage for segment, _ in self._segments for stage in segment]
+        for column in self._columns(width, [*stages, *self._last]):
             y = 0
-            for pixels in run(self._decoder, self._adapted(adapt, store, height, column), height):
+            for pixels in self._painted(adapted, moves, height, column):
                 part = picture[y : y + pixels.shape[1], column.first * STRIDE : column.last * STRIDE]
-                part[:] = column.kept(pixels, STRIDE)[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
+                part[:] = _cut(column.kept(pixels, STRIDE), part.shape)
                 y += pixels.shape[1]
         return picture
+
+    def _painted(self, adapted: "_Adapted", moves: Sequence[Movement], height: int, column: Column) -> Iterator[Rows]:
+        slabs = adapted.slabs(height, column)
+        rows = height
+        for (segment, _), move in zip(self._segments, moves, strict=True):
+            slabs = run(segment, slabs, rows)
+            rows = _height(segment, rows)
+            slabs = _moved(slabs, move, adapted.share, column, rows // height)
+        return run(self._last, slabs, rows)
 
     def _columns(self, width: int, stages: Sequence[Stage]) -> Iterator[Column]:
         for column in columns(width, self._limits.tile_width // STRIDE, reach(stages)):
@@ -127,29 +167,58 @@ class TiledNetwork:
                 self._before_column()
             yield column
 
-    def _adapted(self, adapt: "_Adaptation", store: FeatureStore, height: int, column: Column) -> Iterator[FloatArray]:
-        across = slice(column.left, column.right)
-        for top in range(0, height, READ_ROWS):
-            down = slice(top, min(height, top + READ_ROWS))
-            yield adapt(store.get(down, across), down, across)
 
+class _Adapted:
+    """A content's features with their mixture of styles, part by part."""
 
-class _Adaptation:
-    """Gives parts of a content's features their mixture of styles."""
-
-    def __init__(self, job: Job, content: ChannelStatistics) -> None:
-        height, width = feature_grid(*job.content.shape[:2])
+    def __init__(self, job: Job, content: ChannelStatistics, store: FeatureStore) -> None:
+        self.share = ShareMap(job)
         self._content = content
-        self._means = np.stack([style.mean for style in job.styles])
-        self._stds = np.stack([style.std for style in job.styles])
-        self._per_position = job.share.shape[1] > 1
-        self._share = job.share.reshape(-1, *((height, width) if self._per_position else (1, 1)))
+        self._means = np.stack([style.relu4_1.mean for style in job.styles])
+        self._stds = np.stack([style.relu4_1.std for style in job.styles])
+        self._store = store
 
-    def __call__(self, features: FloatArray, down: slice, across: slice) -> FloatArray:
-        share = self._share[:, down, across] if self._per_position else self._share
+    def part(self, down: slice, across: slice) -> FloatArray:
+        """(512, rows, columns), an array of its own."""
+        share = self.share.part(down, across)
         scale, bias = affine(
             self._content.mean, self._content.std, self._means, self._stds, share.reshape(share.shape[0], -1)
         )
-        adapted = features * scale.reshape(-1, *share.shape[1:])
+        adapted = self._store.get(down, across) * scale.reshape(-1, *share.shape[1:])
         adapted += bias.reshape(-1, *share.shape[1:])
         return adapted
+
+    def slabs(self, height: int, column: Column) -> Iterator[FloatArray]:
+        """A column from top to bottom."""
+        for top in range(0, height, READ_ROWS):
+            yield self.part(slice(top, min(height, top + READ_ROWS)), slice(column.left, column.right))
+
+
+def _moved(slabs: Iterable[Rows], move: Movement, share: ShareMap, column: Column, scale: int) -> Iterator[Rows]:
+    top = 0
+    for slab in slabs:
+        window = slice(top, top + slab.shape[1]), slice(column.left * scale, column.right * scale)
+        yield move.apply(slab, share.part(*window, scale))
+        top += slab.shape[1]
+
+
+def _all_of(stages: Sequence[Stage], rows: Rows) -> Rows:
+    """A part with nothing around it, through some stages."""
+    slabs = list(run(stages, [rows], rows.shape[1]))
+    return slabs[0] if len(slabs) == 1 else np.concatenate(slabs, axis=1)
+
+
+def _height(stages: Sequence[Stage], height: int) -> int:
+    for stage in stages:
+        height = height * stage.up // stage.down
+    return height
+
+
+def _scaled(window: Window, scale: int) -> Window:
+    down, across = window
+    return slice(down.start * scale, down.stop * scale), slice(across.start * scale, across.stop * scale)
+
+
+def _cut(pixels: Rows, shape: tuple[int, ...]) -> Picture:
+    """(3, rows, columns), of a padded picture perhaps, as (H, W, 3)."""
+    return np.ascontiguousarray(pixels[:, : shape[0], : shape[1]].transpose(1, 2, 0))

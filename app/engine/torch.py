@@ -13,10 +13,11 @@ from torch import Tensor
 
 from app.engine.base import Job, Picture, pad, padded_shape
 from app.engine.cuda import Recorded, Run, Transfers
+from app.engine.partial import WHOLE_CONTENT, WHOLE_STYLE, windows
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.adain import channel_statistics
-from app.network.blend import ChannelStatistics, affine
+from app.network.blend import ChannelStatistics, StyleCode, affine
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
 from app.network.layout import STRIDE
@@ -53,12 +54,14 @@ class TorchEngine:
         encoding, decoding = read_networks(encoder, decoder)
         self.encoder = self._resident(VGGEncoder.from_weights(encoding))
         self.decoder = self._resident(Decoder.from_weights(decoding))
+        self._adain = list(decoding.adain.values())
         self._transfers = Transfers(self.device)
         self._graphs = [Recorded(self._features), Recorded(self._pixels)] if on_gpu else []
         self._encode: Run
         self._decode: Run
         self._encode, self._decode = self._graphs or (self._features, self._pixels)
-        self._whole_pixels = limits.tile_width**2
+        # Of larger ones partial AdaIN sees windows.
+        self._whole_pixels = min(limits.tile_width**2, WHOLE_CONTENT * STRIDE**2)
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
@@ -67,11 +70,14 @@ class TorchEngine:
         return f"torch on {self.device}"
 
     @torch.inference_mode()
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
+    def encode_style(self, picture: Picture) -> StyleCode:
         if not self._fits(picture):
             return self._tiled.encode_style(picture)
-        mean, std = channel_statistics(self._features(self._upload([picture]))[0])
-        return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
+        (features,) = self._features(self._upload([picture]))
+        height, width = features.shape[2:]
+        parts = [features[:, :, down, across] for down, across in windows(height, width, WHOLE_STYLE)]
+        shown = self.decoder.shown(torch.cat(parts).to(self.dtype))
+        return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
 
     @torch.inference_mode()
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
@@ -110,16 +116,34 @@ class TorchEngine:
             scale, bias = affine(
                 mean.flatten(),
                 std.flatten(),
-                self._tensor(np.stack([style.mean for style in job.styles])),
-                self._tensor(np.stack([style.std for style in job.styles])),
+                self._tensor(np.stack([style.relu4_1.mean for style in job.styles])),
+                self._tensor(np.stack([style.relu4_1.std for style in job.styles])),
                 self._tensor(job.share),
             )
             shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
             feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        return self._decode(features)[0]
+        return self._decode(features, *self._wanted(jobs, features))[0]
+
+    def _wanted(self, jobs: Sequence[Job], features: Tensor) -> tuple[Tensor, ...]:
+        """What partial AdaIN needs of each job: its styles' statistics (N, S, 2, C), and shares (N, S, h, w).
+
+        Jobs of fewer styles than others have some of share 0; of N jobs without masks shares are (N, S, 1, 1).
+        """
+        if not self.decoder.adain:
+            return ()
+        most = max(len(job.styles) for job in jobs)
+        codes = [[*job.styles, *[job.styles[0]] * (most - len(job.styles))] for job in jobs]
+        masked = any(job.share.shape[1] > 1 for job in jobs)
+        size = tuple(features.shape[2:]) if masked else (1, 1)
+        share = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
+        for row, job in zip(share, jobs, strict=True):
+            row[: len(job.share)] = job.share
+        styles = [[np.concatenate([(s.mean, s.std) for s in code.decoded], 1) for code in row] for row in codes]
+        return self._tensor(np.array(styles)), self._tensor(share.reshape(len(jobs), most, *size))
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
-        return TiledNetwork([_Encoding(self, limits)], [_Decoding(self, limits)], limits)
+        segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
+        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits)
 
     def _resident(self, module: ModuleT) -> ModuleT:
         module.eval().requires_grad_(False)
@@ -134,9 +158,9 @@ class TorchEngine:
         images = batch.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # channels_last, as it lies in memory
         return (self.encoder(images).float(),)
 
-    def _pixels(self, features: Tensor) -> tuple[Tensor]:
-        """(N, 512, h, w) -> uint8 (N, 8h, 8w, 3)."""
-        pixels: Tensor = self.decoder(features.to(self.dtype)).float().mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    def _pixels(self, features: Tensor, *wanted: Tensor) -> tuple[Tensor]:
+        """(N, 512, h, w), with what `_wanted` gives -> uint8 (N, 8h, 8w, 3)."""
+        pixels = _as_bytes(self.decoder(features.to(self.dtype), *wanted))
         return (pixels.permute(0, 2, 3, 1).contiguous(),)
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
@@ -165,20 +189,37 @@ class _Encoding:
 
 
 class _Decoding:
-    """The whole decoder as one stage of a tiled run."""
+    """A segment of the decoder as one stage of a tiled run."""
 
-    up, down = STRIDE, 1
+    down = 1
 
-    def __init__(self, engine: TorchEngine, limits: Limits) -> None:
-        scales = [
-            sum(index > after for after in engine.decoder.upsample_after) for index in range(len(engine.decoder.convs))
-        ]
+    def __init__(self, engine: TorchEngine, limits: Limits, number: int) -> None:
+        decoder = engine.decoder
+        convs = decoder.segment_convs(number)
+        before = sum(after < convs.start - 1 for after in decoder.upsample_after)
+        scales = [sum(index > after for after in decoder.upsample_after) - before for index in convs]
+        self.up = 2 ** scales[-1]
         self.halo = ceil(sum(0.5**scale for scale in scales))
-        self.rows = max(1, limits.tile_width // STRIDE - 2 * self.halo)
+        self.rows = max(1, limits.tile_width // STRIDE * 2**before - 2 * self.halo)
         self._engine = engine
+        self._number = number
 
     def __call__(self, rows: Rows) -> Rows:
-        features = torch.from_numpy(rows)[None].to(self._engine.device, memory_format=torch.channels_last)
-        (pixels,) = self._engine._pixels(features)
-        array: Rows = pixels[0].permute(2, 0, 1).cpu().numpy()
+        engine = self._engine
+        features = torch.from_numpy(np.ascontiguousarray(rows))[None].to(
+            engine.device, engine.dtype, memory_format=torch.channels_last
+        )
+        result = engine.decoder.segment(self._number, features)[0]
+        last = self._number == len(engine.decoder.adain)
+        array: Rows = (_as_bytes(result) if last else result.float()).contiguous().cpu().numpy()
         return array
+
+
+def _as_bytes(pixels: Tensor) -> Tensor:
+    return pixels.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _statistics(features: Tensor) -> ChannelStatistics:
+    """Over all (N, C, h, w) of a picture."""
+    mean, std = channel_statistics(features.float().transpose(0, 1).flatten(1)[None, :, :, None])
+    return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())

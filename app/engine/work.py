@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.engine.base import Picture, padded_shape
-from app.network.blend import ChannelStatistics, FloatArray
+from app.network.blend import FloatArray, StyleCode
 
 logger = logging.getLogger("impasto.queue")
 
@@ -56,7 +56,7 @@ class StylePicture:
     size: int
 
 
-Style = ChannelStatistics | StylePicture
+Style = StyleCode | StylePicture
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from app.engine.base import Engine, Job
 from app.engine.styles import StyleLibrary
 from app.engine.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
 from app.files import DISK_FULL
-from app.network.blend import ChannelStatistics, shares
+from app.network.blend import StyleCode, shares
 
 logger = logging.getLogger("impasto.worker")
 
@@ -25,8 +25,8 @@ RATE_WEIGHT: Final = 0.5
 def encode_styles(engine: Engine, work: Work, library: StyleLibrary) -> Job:
     """The job for an engine: styles that are still pictures are encoded, unless the library has their code by now."""
 
-    def code(style: Style) -> ChannelStatistics:
-        if isinstance(style, ChannelStatistics):
+    def code(style: Style) -> StyleCode:
+        if isinstance(style, StyleCode):
             return style
         if style.name is None:
             return engine.encode_style(style.pixels)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from app.engine.base import Job, Picture
 from app.engine.create import create_engine
 from app.main import create_app
-from app.network.blend import ChannelStatistics
+from app.network.blend import StyleCode
 
 FAILS = 23
 KILLS = 29
@@ -19,7 +19,7 @@ class FaultyEngine:
         self.engine = create_engine()
         self.name = f"faulty {self.engine.name}"
 
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
+    def encode_style(self, picture: Picture) -> StyleCode:
         return self.engine.encode_style(picture)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.engine.base import Engine, Job, Picture, feature_grid
 from app.engine.create import create_engine
 from app.engine.tiles import Limits
-from app.network.blend import ChannelStatistics, shares
+from app.network.blend import StyleCode, shares
 from tests.pictures import photo
 
 WHOLE = Limits(tile_width=4096, slab_rows=4096)
@@ -21,7 +21,7 @@ def engine(name: str, limits: Limits | None = None) -> Engine:
 
 
 @cache
-def style(name: str) -> ChannelStatistics:
+def style(name: str) -> StyleCode:
     """A photo's style code, as torch has it."""
     return engine("torch").encode_style(photo(name, 256))
 

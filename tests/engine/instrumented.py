@@ -13,7 +13,7 @@ from app.engine.work import (
     Done,
     Work,
 )
-from app.network.blend import ChannelStatistics, shares
+from app.network.blend import StyleCode, shares
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 
@@ -33,7 +33,7 @@ class Instrumented:
         self.batches: list[list[Job]] = []
         self.encoded = 0
 
-    def encode_style(self, picture: Picture) -> ChannelStatistics:
+    def encode_style(self, picture: Picture) -> StyleCode:
         self.encoded += 1
         return self.engine.encode_style(picture)
 

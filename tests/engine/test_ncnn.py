@@ -1,5 +1,6 @@
 """ncnn gives what torch gives."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,10 @@ def test_a_repainted_photo_agrees_with_torch(name: str) -> None:
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])
 def test_style_codes_agree_with_torch(name: str) -> None:
     ncnn, torch = (engine(library).encode_style(photo(name)) for library in ("ncnn", "torch"))
-    for ours, reference in ((ncnn.mean, torch.mean), (ncnn.std, torch.std)):
-        assert ours.dtype == np.float32
-        assert np.abs(ours - reference).max() < 1e-4 * reference.max()
+    for ours, reference in zip((ncnn.relu4_1, *ncnn.decoded), (torch.relu4_1, *torch.decoded), strict=True):
+        for part in ("mean", "std"):
+            assert getattr(ours, part).dtype == np.float32
+            assert np.abs(getattr(ours, part) - getattr(reference, part)).max() < 1e-4 * getattr(reference, part).max()
 
 
 @pytest.mark.parametrize(
@@ -77,12 +79,12 @@ def test_results_outlive_later_work_and_the_engine() -> None:
     work = job(photo("chelsea", 128))
     [result] = mortal.stylize([work])
     code = mortal.encode_style(photo("chelsea", 128))
-    mean, pixels = code.mean.copy(), result.copy()
+    mean, pixels = code.relu4_1.mean.copy(), result.copy()
     mortal.stylize([job(photo("rocket", 128))])
     mortal.encode_style(photo("rocket", 200))
     del mortal
     assert (result == pixels).all()
-    assert (code.mean == mean).all()
+    assert (code.relu4_1.mean == mean).all()
 
 
 def test_one_thread_and_all_cores_agree() -> None:
@@ -90,7 +92,9 @@ def test_one_thread_and_all_cores_agree() -> None:
     assert_agree(NcnnEngine(threads=1).stylize([work])[0], engine("ncnn").stylize([work])[0])
 
 
-def decoder_file(path: Path, widths: list[tuple[int, int]], upsample_after: str) -> Path:
+def decoder_file(
+    path: Path, widths: list[tuple[int, int]], upsample_after: str, adain_after: Sequence[int] = ()
+) -> Path:
     """A decoder of random weights that keeps the features' scale, so that its picture is not all black or white."""
     random = np.random.default_rng(7)
     tensors: dict[str, NDArray[np.float32]] = {}
@@ -100,6 +104,11 @@ def decoder_file(path: Path, widths: list[tuple[int, int]], upsample_after: str)
         tensors[f"convs.{index}.bias"] = np.zeros(n_out, np.float32)
     tensors[f"convs.{len(widths) - 1}.weight"] *= 0.1
     tensors[f"convs.{len(widths) - 1}.bias"] += 0.5
+    for index in adain_after:
+        size = 2 * widths[index][1]
+        tensors[f"adain.{index}.weight"] = (0.4 * np.eye(size) + random.normal(0, 0.02, (size, size))).astype(
+            np.float32
+        )
     save_file(tensors, path, {"upsample_after": upsample_after})
     return path
 
@@ -127,4 +136,5 @@ def test_weights_in_half_precision_are_taken(tmp_path: Path) -> None:
     save_file(load_file(DECODER), tmp_path / "decoder.safetensors", {"upsample_after": "1,3,5"})
     half = NcnnEngine(encoder=tmp_path / "encoder.safetensors", decoder=tmp_path / "decoder.safetensors")
     code = half.encode_style(photo("coffee", 128))
-    assert np.abs(code.mean - engine("ncnn").encode_style(photo("coffee", 128)).mean).max() < 0.05
+    reference = engine("ncnn").encode_style(photo("coffee", 128))
+    assert np.abs(code.relu4_1.mean - reference.relu4_1.mean).max() < 0.05

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from app.engine.styles import StyleLibrary, style_id
-from app.network.blend import ChannelStatistics
+from app.network.blend import ChannelStatistics, StyleCode
 
 
-def code(value: float = 0.0) -> ChannelStatistics:
-    return ChannelStatistics(np.full(512, value, np.float32), np.ones(512, np.float32))
+def code(value: float = 0.0) -> StyleCode:
+    return StyleCode(ChannelStatistics(np.full(512, value, np.float32), np.ones(512, np.float32)))
 
 
 CODE_BYTES = 2 * 512 * 4
@@ -33,7 +33,7 @@ def test_what_is_kept_is_known_by_name_and_size() -> None:
     assert library.picture("a") == b"bytes"
     kept = library.code("a", 512)
     assert kept is not None
-    assert kept.mean[0] == 2
+    assert kept.relu4_1.mean[0] == 2
     assert library.code("a", 100) is None
     assert library.bytes == len(b"bytes") + 2 * CODE_BYTES
 

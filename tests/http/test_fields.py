@@ -9,7 +9,7 @@ from app.engine.styles import StyleLibrary, style_id
 from app.http.fields import Asked, read_fields
 from app.http.forms import File, Form
 from app.http.problems import Problem
-from app.network.blend import ChannelStatistics
+from app.network.blend import ChannelStatistics, StyleCode
 
 KNOWN = "0123456789abcdef0123456789abcdef"
 
@@ -17,7 +17,7 @@ KNOWN = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def library() -> StyleLibrary:
     library = StyleLibrary(1_000_000)
-    library.keep_code(KNOWN, 512, ChannelStatistics(np.zeros(512, np.float32), np.ones(512, np.float32)))
+    library.keep_code(KNOWN, 512, StyleCode(ChannelStatistics(np.zeros(512, np.float32), np.ones(512, np.float32))))
     return library
 
 
