@@ -38,12 +38,21 @@ class Scores:
     reconstruction_psnr: float | None
 
 
+@dataclass(frozen=True)
+class Style:
+    """A picture to take the style of, its relu4_1 (1, 512, h, w), and the statistics (1, 2, C) of its taps."""
+
+    path: Path
+    features: Tensor
+    statistics: Tensor
+
+
 class Method(Protocol):
     """Whatever repaints a picture."""
 
     name: str
 
-    def results(self, contents: Sequence[Path], style: Path, target: Tensor) -> Tensor:
+    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
         """RGB (N, 3, S, S) in [0, 1] for some contents in one style, whose AdaIN target (N, 512, h, w) is given."""
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
@@ -56,13 +65,15 @@ class DecoderMethod:
     def __init__(self, name: str, decoder: Decoder) -> None:
         self.name = name
         self.decoder = decoder
+        self._decoded: dict[Path, Tensor] = {}
 
-    def results(self, contents: Sequence[Path], style: Path, target: Tensor) -> Tensor:
-        result: Tensor = self.decoder(target).clamp(0, 1)
-        return (result * 255).round() / 255
+    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
+        if style.path not in self._decoded:
+            self._decoded[style.path] = self.decoder.statistics(style.features)
+        return _shown(self.decoder(target, self._decoded[style.path][:, None]))
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
-        return self.results(contents, Path(), features)
+        return _shown(self.decoder(features))
 
 
 class FolderMethod:
@@ -86,8 +97,8 @@ class FolderMethod:
                 f"expected {missing[0]}.png and so on, as `impasto stylize` names them"
             )
 
-    def results(self, contents: Sequence[Path], style: Path, target: Tensor) -> Tensor:
-        return self._read([f"{content.stem}-{style.stem}" for content in contents], target)
+    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
+        return self._read([f"{content.stem}-{style.path.stem}" for content in contents], target)
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         names = [content.stem for content in contents]
@@ -105,7 +116,7 @@ class Unstyled:
     def __init__(self, side: int) -> None:
         self._side = side
 
-    def results(self, contents: Sequence[Path], style: Path, target: Tensor) -> Tensor:
+    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
         return read_squares(contents, self._side).to(target.device)
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
@@ -138,7 +149,7 @@ def judge(
     `progress` the number of results done. Raises TrainingError for a picture that cannot be read.
     """
     sums = [_Sums() for _ in methods]
-    wanted = torch.cat([losses.statistics(encoder.taps(read_squares([path], side).to(device))) for path in styles])
+    encoded = [_encoded(encoder, path, side, device) for path in styles]
     for start in range(0, len(contents), CHUNK):
         chunk = contents[start : start + CHUNK]
         pictures = read_squares(chunk, side).to(device)
@@ -148,17 +159,15 @@ def judge(
             if again is not None:
                 taken.psnr += metrics.psnr(again, pictures).tolist()
                 _show(seen, method, start, -1, again)
-        for number, style in enumerate(styles):
-            mean, std = wanted[number : number + 1, :, -FEATURES:, None, None].unbind(1)
+        for number, style in enumerate(encoded):
+            mean, std = style.statistics[:, :, -FEATURES:, None, None].unbind(1)
             target = adain(features, mean, std)
             for method, taken in zip(methods, sums, strict=True):
                 results = method.results(chunk, style, target)
                 taps = encoder.taps(results)
                 for i, channels in enumerate(losses.statistics(taps)):
                     taken.content.append(float(losses.content_loss(taps[-1][i], target[i])))
-                    taken.style.append(
-                        float(losses.style_loss(channels[None], wanted[number : number + 1], encoder.channels))
-                    )
+                    taken.style.append(float(losses.style_loss(channels[None], style.statistics, encoder.channels)))
                 taken.edges += metrics.edge_ssim(results, pictures).tolist()
                 taken.grid += metrics.grid(results).sqrt().mul(255).tolist()
                 _show(seen, method, start, number, results)
@@ -193,6 +202,15 @@ def table(scores: Sequence[Scores]) -> str:
 
 def as_json(scores: Sequence[Scores]) -> list[dict[str, object]]:
     return [asdict(row) for row in scores]
+
+
+def _encoded(encoder: TapEncoder, path: Path, side: int, device: torch.device) -> Style:
+    taps = encoder.taps(read_squares([path], side).to(device))
+    return Style(path, taps[-1], losses.statistics(taps))
+
+
+def _shown(result: Tensor) -> Tensor:
+    return (result.clamp(0, 1) * 255).round() / 255
 
 
 def _show(

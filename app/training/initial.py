@@ -1,5 +1,6 @@
 """A decoder's weights before its first step, and those of channels that begin anew."""
 
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
+from app.network.weights import WeightsFile
 from app.training.hooks import hidden_outputs, silent_channels
 from app.training.options import TrainingOptions, decoder_layout
 
@@ -19,7 +21,8 @@ def new_decoder(options: TrainingOptions) -> Decoder:
     outputs, upsample_after = decoder_layout(options.widths)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        decoder = Decoder(list(zip((FEATURES, *outputs), outputs, strict=False)), upsample_after)
+        widths = list(zip((FEATURES, *outputs), outputs, strict=False))
+        decoder = Decoder(widths, upsample_after, adain_after(options.partial_adain, widths, upsample_after))
         for conv in decoder.convs:
             nn.init.orthogonal_(conv.get_parameter("weight"))
             nn.init.zeros_(conv.get_parameter("bias"))
@@ -27,6 +30,27 @@ def new_decoder(options: TrainingOptions) -> Decoder:
         last.get_parameter("weight").data.mul_(0.1)
         nn.init.constant_(last.get_parameter("bias"), 0.5)
     return decoder
+
+
+def continued(options: TrainingOptions, weights: WeightsFile) -> Decoder:
+    """The decoder of a file, with partial AdaIN where the options ask for it; where it is new nothing is moved yet.
+
+    Raises WeightsError when the file is no decoder.
+    """
+    decoder = Decoder.from_weights(weights)
+    if options.partial_adain == "auto":
+        return decoder
+    places = adain_after(options.partial_adain, weights.widths, decoder.upsample_after)
+    placed = Decoder(weights.widths, decoder.upsample_after, places)
+    kept = {name: tensor for name, tensor in decoder.state_dict().items() if name in placed.state_dict()}
+    placed.load_state_dict(placed.state_dict() | kept)
+    return placed
+
+
+def adain_after(where: str, widths: Sequence[tuple[int, int]], upsample_after: Collection[int]) -> Collection[int]:
+    """The convolutions partial AdaIN follows, as the option says; "auto" is that of a new decoder."""
+    places: dict[str, Collection[int]] = {"none": (), "all": range(len(widths) - 1)}
+    return places.get(where, upsample_after)
 
 
 @torch.no_grad()

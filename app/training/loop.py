@@ -149,8 +149,8 @@ class Run:
         for phase in phases(self.options):
             if self.step >= phase.stop:
                 continue
-            kind = Originals if phase.inverts else Pool
-            pool = kind(max(self.options.pool, FILLED_WITH * phase.batch), phase.fresh)
+            held = max(self.options.pool, FILLED_WITH * phase.batch)
+            pool = Originals(held, phase.fresh) if phase.inverts else Pool(held, phase.fresh, self.trainer.decoded)
             ahead = -(-FILLED_WITH * phase.batch // phase.fresh)
             last = ahead + self.step - phase.start
             first = max(0, last - pool.refreshes + 1)

@@ -34,6 +34,12 @@ class TrainingOptions(BaseModel):
         "The decoder's channels after each convolution but the last (RGB); / where the size doubles, three times.",
     )
     decoder: Path | None = _in("Network", None, "A decoder to start from, its widths included. [random weights]")
+    partial_adain: Literal["auto", "none", "doublings", "all"] = _in(
+        "Network",
+        "auto",
+        "Where the decoder moves statistics towards the style's once more: before the size doubles, or after all "
+        "layers. auto is as --decoder has it, and doublings without one.",
+    )
 
     steps: int = _in("Schedule", 40_000, "Steps in all.", ge=1)
     batch: int = _in(

@@ -5,6 +5,7 @@ function of the stream of crops and the step, so that a resumed run fills it aga
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +45,8 @@ class Encoded:
 class Batch:
     """`features` (N, 512, h, w) of contents, and the statistics (N, 2, C) of the style each is to get.
 
-    The first `own` are the newest contents in their own style.
+    Those begin with the decoder's partial AdaIN, where it has one, and go on with the encoder's taps. The first `own`
+    are the newest contents in their own style.
     """
 
     features: Tensor
@@ -92,10 +94,19 @@ class Originals(_Rolling):
 
 
 class Pool(_Rolling):
-    """Features at relu4_1, as float16, and statistics of all taps, of the last crops of either kind."""
+    """Features at relu4_1, as float16, and statistics of all taps, of the last crops of either kind.
+
+    `decoded` gives the statistics (n, 2, C) of the decoder's layers with partial AdaIN while it decodes features
+    (n, 512, h, w). They are asked for as the decoder is when a style is drawn, whenever that was encoded.
+    """
+
+    def __init__(self, capacity: int, fresh: int, decoded: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(capacity, fresh)
+        self._decoded = decoded
 
     def add(self, encoded: Encoded) -> None:
-        self._kept.append((encoded.taps[-1].half(), encoded.statistics, encoded.style_statistics))
+        of_contents = (encoded.taps[-1].half(), encoded.statistics)
+        self._kept.append((*of_contents, encoded.style_features.half(), encoded.style_statistics))
 
     def draw(self, newest: Encoded, count: int, own: int, generator: Generator) -> Batch:
         """`count` contents, each but the first `own` with a style: any, two paired or blended, or one at less strength.
@@ -106,7 +117,7 @@ class Pool(_Rolling):
         order = torch.randperm(held, generator=generator).tolist()
         contents = [divmod(order[n % held], self._fresh) for n in range(count - own)]
         features = [newest.taps[-1][:own].float(), *(self._kept[r][0][i : i + 1].float() for r, i in contents)]
-        wanted = [newest.statistics[:own]]
+        wanted = [self._whole(newest.taps[-1][:own].float(), newest.statistics[:own])]
         for r, i in contents:
             style = self._style(held, generator)
             if _chance(PAIRED, generator):
@@ -114,15 +125,24 @@ class Pool(_Rolling):
             if _chance(BLENDS, generator):
                 style = torch.lerp(style, self._style(held, generator), _uniform(generator))
             if _chance(WEAKENED, generator):
-                style = torch.lerp(self._kept[r][1][i : i + 1], style, _strength(generator))
+                style = torch.lerp(self._of_content(r, i), style, _strength(generator))
             wanted.append(style)
         return Batch(torch.cat(features), torch.cat(wanted), own)
 
     def _style(self, held: int, generator: Generator) -> Tensor:
         refresh, place = divmod(int(torch.randint(held, (), generator=generator)), self._fresh)
-        _, of_contents, of_styles = self._kept[refresh]
-        drawn = of_contents if _chance(CONTENTS_AS_STYLES, generator) else of_styles
-        return drawn[place : place + 1]
+        if _chance(CONTENTS_AS_STYLES, generator):
+            return self._of_content(refresh, place)
+        _, _, features, statistics = self._kept[refresh]
+        return self._whole(features[place : place + 1].float(), statistics[place : place + 1])
+
+    def _of_content(self, refresh: int, place: int) -> Tensor:
+        features, statistics, _, _ = self._kept[refresh]
+        return self._whole(features[place : place + 1].float(), statistics[place : place + 1])
+
+    def _whole(self, features: Tensor, statistics: Tensor) -> Tensor:
+        features = features.contiguous(memory_format=torch.channels_last)
+        return torch.cat([self._decoded(features), statistics], 2)
 
 
 def encode(encoder: TapEncoder, contents: Tensor, styles: Tensor) -> Encoded:

@@ -26,7 +26,7 @@ class Soap(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
         betas: tuple[float, float] = (0.95, 0.98),
         product: torch.dtype = torch.float32,

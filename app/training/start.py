@@ -7,20 +7,19 @@ import torch
 from pydantic import ValidationError
 
 from app.engine.create import available_cores
-from app.network.decoder import Decoder
 from app.network.weights import read_weights
 from app.training import checkpoint
 from app.training.data import Index, Splits, split
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
-from app.training.initial import new_decoder
+from app.training.initial import continued, new_decoder
 from app.training.loop import CHECKPOINT, Run
 from app.training.memory import keep_freed_memory
 from app.training.options import TrainingOptions
 from app.training.trainer import chosen_device
 
 # What a checkpoint's tensors belong to.
-FIXED: Final = ("encoder", "widths", "decoder", "adversarial", "optimizer")
+FIXED: Final = ("encoder", "widths", "decoder", "partial_adain", "adversarial", "optimizer")
 
 
 def start(
@@ -34,7 +33,8 @@ def start(
     if not resume and saved.exists():
         raise TrainingError(f"{out}: already holds a run; --resume goes on with it, or choose another --out")
     tensors, facts = checkpoint.load(saved) if resume else ({}, {})
-    options = _options(facts.get("options", {}), asked)
+    # Checkpoints of before there was the option are of decoders without it.
+    options = _options({"partial_adain": "none"} | facts["options"] if facts else {}, asked)
     content = content or (Path(facts["content"]) if facts else None)
     style = style or (Path(facts["style"]) if facts else None)
     if content is None or style is None:
@@ -44,7 +44,7 @@ def start(
     if device.type == "cpu":
         keep_freed_memory()
     encoder = load_encoder(options.encoder, options.encoder_weights)
-    decoder = Decoder.from_weights(read_weights(options.decoder)) if options.decoder else new_decoder(options)
+    decoder = continued(options, read_weights(options.decoder)) if options.decoder else new_decoder(options)
     contents, styles = _pictures(content, style, out, options)
     run = Run(options, contents, styles, encoder, decoder, device, out)
     said = [contents.summary(), styles.summary()]

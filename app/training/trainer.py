@@ -22,6 +22,8 @@ from app.training.soap import Soap
 
 # Beyond this the encoder is not asked what it sees: only the range loss acts there.
 SEEN: Final = (-0.2, 1.2)
+# Of the learning rate: each row of partial AdaIN adds up hundreds of differences of one sign and of the size of 1.
+ADAIN_RATE: Final = 0.1
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -81,7 +83,7 @@ class Trainer:
         if not bool(torch.isfinite(total.detach() + norm)):
             raise NonFinite({name: float(value) for name, value in values.items()} | {"gradient": float(norm)})
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         self.optimizer.step()
         self._follow(ema_decay(self.options, step))
         if self.critic is not None and isinstance(batch, Batch):
@@ -101,6 +103,12 @@ class Trainer:
     def revive(self, batch: Batch | Pairs, seed: int) -> int:
         """Begin anew with the channels a batch leaves silent; see `initial.revive`."""
         return revive(self.decoder, self.average, self._input(batch), seed)
+
+    @torch.no_grad()
+    def decoded(self, features: Tensor) -> Tensor:
+        """Statistics (N, 2, C) of the layers with partial AdaIN while the decoder, as it is now, decodes `features`."""
+        with self._autocast():
+            return self.decoder.statistics(features)
 
     def target(self, batch: Batch) -> Tensor:
         """AdaIN of a batch: (N, 512, h, w)."""
@@ -136,7 +144,9 @@ class Trainer:
         return self.target(batch) if isinstance(batch, Batch) else batch.features
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        parameters = self.decoder.parameters()
+        parameters = [{"params": list(self.decoder.convs.parameters()), "times": 1.0}]
+        if self.decoder.adain:
+            parameters.append({"params": list(self.decoder.adain.parameters()), "times": ADAIN_RATE})
         betas = decays(self.options.betas or BETAS[self.options.optimizer])
         if self.options.optimizer == "adam":
             return torch.optim.Adam(parameters, lr=0.0, betas=betas)
@@ -144,8 +154,9 @@ class Trainer:
 
     def _stylised(self, newest: Encoded, batch: Batch, phase: Phase) -> tuple[Tensor, dict[str, Tensor]]:
         target = self.target(batch)
+        inner = sum(self.decoder.adain_channels)
         with self._autocast():
-            results = self.decoder(target)
+            results = self.decoder(target, batch.wanted[:, None, :, :inner])
             # A picture in its own style is compared by its pixels; the encoder need not look unless it is to be asked.
             unseen = 0 if self.options.identity_features_weight else batch.own
             taps = self.encoder.taps(results[unseen:].clamp(*SEEN))
@@ -159,9 +170,10 @@ class Trainer:
         self, results: Tensor, taps: list[Tensor], target: Tensor, newest: Encoded, batch: Batch, phase: Phase
     ) -> dict[str, Tensor]:
         seen = len(taps[-1])
+        wanted = batch.wanted[-seen:, :, -sum(self.encoder.channels) :]
         values = {
             "content": losses.content_loss(taps[-1], target[-seen:]),
-            "style": losses.style_loss(losses.statistics(taps), batch.wanted[-seen:], self.encoder.channels),
+            "style": losses.style_loss(losses.statistics(taps), wanted, self.encoder.channels),
             "total_variation": losses.total_variation(results),
             "grid": losses.grid(results),
             "range": losses.out_of_range(results),

@@ -1,24 +1,28 @@
 """The parts of the loop that no user sees."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator
 
+from app.network.weights import read_weights
 from app.training import checkpoint
 from app.training.data import Index, split
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
 from app.training.hooks import silent_channels
-from app.training.initial import new_decoder, revive, standardize
+from app.training.initial import continued, new_decoder, revive, standardize
 from app.training.loop import Run
 from app.training.losses import statistics
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
 from app.training.pool import Encoded, Originals, Pool, paired
 from app.training.schedule import ema_decay, learning_rate, phases, revives
 from app.training.trainer import chosen_device, chosen_precision
+from tests.engine.test_ncnn import decoder_file
 from tests.training.conftest import fill
 
 
@@ -168,6 +172,35 @@ def test_revivals_come_at_intervals_and_not_near_the_end() -> None:
     assert not any(revives(TrainingOptions(steps=100, revive_every=0), step) for step in range(1, 101))
 
 
+@pytest.mark.parametrize(
+    ("where", "kept", "places"),
+    [("auto", (1,), (1,)), ("none", (1,), ()), ("doublings", (), (1, 2, 3)), ("all", (1,), range(5))],
+)
+def test_a_decoder_goes_on_with_partial_adain_where_it_is_asked_for(
+    tmp_path: Path, where: str, kept: tuple[int, ...], places: Sequence[int]
+) -> None:
+    path = decoder_file(tmp_path / "d.safetensors", [(512, 8), (8, 8), (8, 8), (8, 8), (8, 8), (8, 3)], "1,2,3", kept)
+    weights = read_weights(path)
+    options = TrainingOptions.model_validate({"partial_adain": where, "decoder": path})
+    decoder = continued(options, weights)
+    assert decoder.adain_after == tuple(places)
+    for index in places:
+        matrix = decoder.adain[str(index)].get_parameter("weight").detach().numpy()
+        np.testing.assert_array_equal(matrix, weights.adain.get(index, np.zeros((16, 16), np.float32)))
+    for ours, stored in zip(decoder.convs, weights.convolutions, strict=True):
+        np.testing.assert_array_equal(ours.get_parameter("weight").detach().numpy(), stored.weight)
+
+
+def test_a_new_decoder_moves_statistics_before_each_doubling_and_learns_how(
+    tmp_path: Path, contents: Path, styles: Path
+) -> None:
+    run = _run(tmp_path, contents, styles, steps=3, inversion_share=0)
+    assert run.trainer.decoder.adain_after == (1, 2, 3)
+    assert run.trainer.decoder.upsample_after == {1, 2, 3}
+    run.run(lambda: False, show_bar=False)
+    assert all(float(adain.get_parameter("weight").abs().max()) > 0 for adain in run.trainer.average.adain.values())
+
+
 def test_random_weights_are_standardized_layer_by_layer() -> None:
     decoder = new_decoder(TrainingOptions(widths="24,24/16/8/8"))
     features = 50 + 20 * torch.randn(4, 512, 6, 6, generator=Generator().manual_seed(0)).relu()
@@ -224,7 +257,13 @@ def test_betas_of_another_notation_are_refused(betas: str) -> None:
 
 
 def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> None:
-    pool = Pool(capacity=4, fresh=2)
+    asked: list[torch.Tensor] = []
+
+    def decoded(features: torch.Tensor) -> torch.Tensor:
+        asked.append(features)
+        return 10 * features.mean((2, 3)).unsqueeze(1).expand(len(features), 2, 512)[:, :, :7]
+
+    pool = Pool(capacity=4, fresh=2, decoded=decoded)
 
     def encoded(value: float) -> Encoded:
         features = torch.full((2, 512, 2, 2), value)
@@ -234,20 +273,23 @@ def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> N
             torch.full((2, 2, 512), value),
             features[:, :3],
             -features.mean((2, 3)).unsqueeze(1).expand(2, 2, 512),
-            features,
+            -features,
         )
 
     for value in (1.0, 2.0, 3.0):
         pool.add(newest := encoded(value))
     batch = pool.draw(newest, 5, 1, Generator().manual_seed(0))
     assert batch.features.shape == (5, 512, 2, 2)
-    assert batch.wanted.shape == (5, 2, 512)
-    assert torch.equal(batch.wanted[0], newest.statistics[0])
+    assert batch.wanted.shape == (5, 2, 7 + 512)
+    assert torch.equal(batch.wanted[0, :, 7:], newest.statistics[0])
+    torch.testing.assert_close(batch.wanted[:, 0, 0], 10 * batch.wanted[:, 0, 7], msg="both of one picture")
+    before = len(asked)
     assert float(batch.features.min()) >= 2
     again = pool.draw(newest, 5, 1, Generator().manual_seed(0))
     assert torch.equal(batch.wanted, again.wanted)
+    assert len(asked) == 2 * before, "the decoder may have changed since"
     # Statistics of contents are above 0 here and those of styles below, so whole ones tell where they are from.
-    found = [pool.draw(newest, 9, 0, Generator().manual_seed(n)).wanted[:, 0, 0] for n in range(30)]
+    found = [pool.draw(newest, 9, 0, Generator().manual_seed(n)).wanted[:, 0, 7] for n in range(30)]
     assert 0.3 < float(torch.isin(torch.cat(found), torch.tensor([-2.0, -3.0])).float().mean()) < 0.7
     assert 0.1 < float(torch.isin(torch.cat(found), torch.tensor([2.0, 3.0])).float().mean()) < 0.3
 

@@ -166,6 +166,7 @@ def test_what_cannot_be_is_said_in_one_line(whole: Path, tmp_path: Path, styles:
         ("--content", styles, "--style", styles, "--out", whole): "already holds a run",
         ("--resume", "--out", out): "is no checkpoint",
         ("--resume", "--out", whole, "--widths", "16/8/8/8"): "--widths: was",
+        ("--resume", "--out", whole, "--partial-adain", "none"): "--partial-adain: was auto",
         ("--content", styles, "--style", styles, "--out", out, "--widths", "16/8"): "four stages",
         ("--content", styles, "--style", styles, "--out", out, "--crops", "100"): "multiples of 8",
         ("--content", styles, "--style", styles, "--out", out, "--steps", "many"): "--steps",
