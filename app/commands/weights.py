@@ -32,7 +32,7 @@ def inspect(file: Path, as_json: bool) -> None:
         return
     for name, value in facts.items():
         text = "; ".join(f"{key} = {entry}" for key, entry in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{name:12} {text}")
+        click.echo(f"{name:14} {text}")
 
 
 @weights.command("import")
@@ -85,7 +85,9 @@ def _facts(file: WeightsFile, size: int) -> dict[str, object]:
         "file": str(file.path),
         "is": kind,
         "layers": " ".join(f"{n_in}>{n_out}" for n_in, n_out in file.widths),
-        "parameters": sum(c.weight.size + c.bias.size for c in file.convolutions),
+        "partial AdaIN": "after " + ", ".join(map(str, file.adain)) if file.adain else "none",
+        "parameters": sum(c.weight.size + c.bias.size for c in file.convolutions)
+        + sum(matrix.size for matrix in file.adain.values()),
         "bytes": size,
         "GMAC": round(cost / 1e9, 1),
         "sha256": file.sha256,

@@ -103,8 +103,7 @@ class TiledNetwork:
     def stylize(self, job: Job) -> Picture:
         """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
         with self._encoded(job.content) as (statistics, store):
-            adapted = _Adapted(job, statistics, store)
-            return self._decode(job, adapted)
+            return self._decode(job, _Adapted(job, statistics, store))
 
     @contextmanager
     def _encoded(self, picture: Picture) -> Iterator[tuple[ChannelStatistics, FeatureStore]]:
@@ -128,21 +127,11 @@ class TiledNetwork:
 
     def _decode(self, job: Job, adapted: "_Adapted") -> Picture:
         height, width = feature_grid(*job.content.shape[:2])
-        moves: list[Movement] = []
-        if self._segments:
-            spots = windows(height, width, WHOLE_CONTENT)
-            parts = [adapted.part(*spot) for spot in spots]
-            for number, (segment, weight) in enumerate(self._segments):
-                parts = [_all_of(segment, part) for part in parts]
-                scale = parts[0].shape[1] // (spots[0][0].stop - spots[0][0].start)
-                shares = [adapted.share.part(*_scaled(spot, scale), scale) for spot in spots]
-                wanted = [style.decoded[number] for style in job.styles]
-                moves.append(Movement(weight, layer_statistics(parts, shares), wanted))
-                parts = [moves[-1].apply(part, share) for part, share in zip(parts, shares, strict=True)]
-            if len(spots) == 1:
-                [pixels] = [_all_of(self._last, part) for part in parts]
-                return _cut(pixels, job.content.shape)
+        moves, parts = self._moves(job, adapted) if self._segments else ([], [])
         picture: Picture = np.empty(job.content.shape, np.uint8)
+        if len(parts) == 1:
+            picture[:] = _cut(_all_of(self._last, parts[0]), picture.shape)
+            return picture
         stages = [stage for segment, _ in self._segments for stage in segment]
         for column in self._columns(width, [*stages, *self._last]):
             y = 0
@@ -151,6 +140,21 @@ class TiledNetwork:
                 part[:] = _cut(column.kept(pixels, STRIDE), part.shape)
                 y += pixels.shape[1]
         return picture
+
+    def _moves(self, job: Job, adapted: "_Adapted") -> tuple[list[Movement], list[Rows]]:
+        """What partial AdaIN does to this picture, and what comes out of the last of it, window by window."""
+        spots = windows(*feature_grid(*job.content.shape[:2]), WHOLE_CONTENT)
+        parts: list[Rows] = [adapted.part(*spot) for spot in spots]
+        moves: list[Movement] = []
+        scale = 1
+        for number, (segment, weight) in enumerate(self._segments):
+            parts = [_all_of(segment, part) for part in parts]
+            scale = _height(segment, scale)
+            shares = [adapted.share.part(*_scaled(spot, scale), scale) for spot in spots]
+            wanted = [style.decoded[number] for style in job.styles]
+            moves.append(Movement(weight, layer_statistics(parts, shares), wanted))
+            parts = [moves[-1].apply(part, share) for part, share in zip(parts, shares, strict=True)]
+        return moves, parts
 
     def _painted(self, adapted: "_Adapted", moves: Sequence[Movement], height: int, column: Column) -> Iterator[Rows]:
         slabs = adapted.slabs(height, column)
@@ -221,4 +225,4 @@ def _scaled(window: Window, scale: int) -> Window:
 
 def _cut(pixels: Rows, shape: tuple[int, ...]) -> Picture:
     """(3, rows, columns), of a padded picture perhaps, as (H, W, 3)."""
-    return np.ascontiguousarray(pixels[:, : shape[0], : shape[1]].transpose(1, 2, 0))
+    return pixels[:, : shape[0], : shape[1]].transpose(1, 2, 0)
