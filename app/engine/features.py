@@ -1,4 +1,4 @@
-"""Where relu4_1 of a whole picture waits between encoding and decoding: in memory, or on disk where it is large."""
+"""Where a layer of a whole picture waits until its statistics are known: in memory, or on disk where it is large."""
 
 import tempfile
 from typing import Final, Protocol
@@ -6,19 +6,18 @@ from typing import Final, Protocol
 import numpy as np
 
 from app.network.blend import FloatArray
-from app.network.layout import FEATURES
 
 SPILL_TYPE: Final = np.dtype(np.float16)  # 11 bits of precision: far within 1/255 of the picture they become
 
 
 class FeatureStore(Protocol):
-    """relu4_1 of one picture, (512, h, w)."""
+    """A layer of one picture, (C, h, w)."""
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
-        """Keep a part, (512, rows, columns), whose first position is (row, column)."""
+        """Keep a part, (C, rows, columns), whose first position is (row, column)."""
 
     def get(self, rows: slice, columns: slice) -> FloatArray:
-        """A part as it was put, (512, rows, columns), not to be changed."""
+        """A part as it was put, (C, rows, columns), not to be changed."""
 
     def close(self) -> None:
         """Give the memory or the disk back."""
@@ -27,8 +26,8 @@ class FeatureStore(Protocol):
 class Memory:
     """All of it in one float32 array."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self._array: FloatArray = np.empty((FEATURES, height, width), np.float32)
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        self._array: FloatArray = np.empty((channels, height, width), np.float32)
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
         self._array[:, row : row + features.shape[1], column : column + features.shape[2]] = features
@@ -41,7 +40,7 @@ class Memory:
 
 
 class Spilled:
-    """float16 in a temporary file without a name, 16 bytes a pixel, where TMPDIR says.
+    """float16 in a temporary file without a name, where TMPDIR says; of relu4_1 16 bytes a pixel.
 
     What is kept is each channel's difference from its mean over the first part put: normalisation divides by the
     channel's deviation, so where a picture is nearly flat, rounding must be small beside the deviation, not the mean.
@@ -49,7 +48,8 @@ class Spilled:
     Raises OSError when the disk is full.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
+        self._channels = channels
         self._width = width
         self._offset: FloatArray | None = None
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
@@ -63,7 +63,7 @@ class Spilled:
             self._file.write(line.data)
 
     def get(self, rows: slice, columns: slice) -> FloatArray:
-        halves = np.empty((rows.stop - rows.start, columns.stop - columns.start, FEATURES), SPILL_TYPE)
+        halves = np.empty((rows.stop - rows.start, columns.stop - columns.start, self._channels), SPILL_TYPE)
         for index, line in enumerate(halves):
             self._seek(rows.start + index, columns.start)
             self._file.readinto(line.data)
@@ -76,11 +76,11 @@ class Spilled:
         self._file.close()
 
     def _seek(self, row: int, column: int) -> None:
-        self._file.seek((row * self._width + column) * FEATURES * SPILL_TYPE.itemsize)
+        self._file.seek((row * self._width + column) * self._channels * SPILL_TYPE.itemsize)
 
 
-def feature_store(height: int, width: int, memory: int) -> FeatureStore:
-    """In memory where (512, height, width) float32 takes at most `memory` bytes, else on disk."""
-    if FEATURES * height * width * 4 <= memory:
-        return Memory(height, width)
-    return Spilled(width)
+def feature_store(channels: int, height: int, width: int, memory: int) -> FeatureStore:
+    """In memory where (channels, height, width) float32 takes at most `memory` bytes, else on disk."""
+    if channels * height * width * 4 <= memory:
+        return Memory(channels, height, width)
+    return Spilled(channels, width)

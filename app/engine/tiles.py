@@ -4,27 +4,27 @@ AdaIN needs no more of the whole picture than the mean and variance of relu4_1. 
 those; the second gives the features their styles and decodes them. Each column carries a margin as wide as the
 network sees beyond an edge, which is computed and thrown away, so that no seam can be found.
 
-A decoder with partial AdaIN is run segment by segment: over the whole of a picture that is small enough, which then is
-the result; over windows of a larger one, which give the statistics its columns are decoded with.
+A decoder with partial AdaIN is run segment by segment in the same way: each layer is kept until it is known whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
 
 from app.engine.base import Job, Picture, feature_grid, pad
 from app.engine.features import FeatureStore, feature_store
-from app.engine.partial import WHOLE_CONTENT, WHOLE_STYLE, Movement, ShareMap, Window, layer_statistics, windows
+from app.engine.partial import LayerMoments, Movement, ShareMap
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
-from app.network.blend import ChannelStatistics, FloatArray, StyleCode, affine
-from app.network.layout import STRIDE
+from app.network.blend import ChannelStatistics, FloatArray, StyleCode
+from app.network.layout import FEATURES, STRIDE
 
-EVERYWHERE: Final = np.ones((1, 1, 1), np.float32)
-READ_ROWS: Final = 32  # rows of relu4_1 adapted at once: several arrays of their size are in memory then
+EVERYWHERE: Final = ShareMap(np.ones((1, 1), np.float32))
+READ_ROWS: Final = 32  # rows of a layer adapted at once: several arrays of their size are in memory then
 
 
 @dataclass(frozen=True)
@@ -88,141 +88,98 @@ class TiledNetwork:
         self._segments = list(zip(decoder, adain, strict=False))
         self._last = decoder[-1]
         self._limits = limits
+        # Between segments two layers are held at once.
+        self._memory = limits.feature_memory // (2 if adain else 1)
         self._before_column = before_column
 
     def encode_style(self, picture: Picture) -> StyleCode:
         """uint8 (H, W, 3) RGB -> its style code. Raises OSError when features do not fit on the disk either."""
-        with self._encoded(picture) as (statistics, store):
-            decoded = []
-            parts = [store.get(*window) for window in windows(*feature_grid(*picture.shape[:2]), WHOLE_STYLE)]
-            for segment, _ in self._segments:
-                parts = [_all_of(segment, part) for part in parts]
-                decoded += layer_statistics(parts, [EVERYWHERE] * len(parts))
-            return StyleCode(statistics, tuple(decoded))
+        layer, statistics = self._relu4_1(picture)
+        decoded = []
+        for segment, weight in self._segments:
+            layer, moments = self._through(segment, len(weight) // 2, layer, EVERYWHERE)
+            decoded += moments.statistics
+        layer.store.close()
+        return StyleCode(statistics, tuple(decoded))
 
     def stylize(self, job: Job) -> Picture:
         """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
-        with self._encoded(job.content) as (statistics, store):
-            return self._decode(job, _Adapted(job, statistics, store))
+        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]))
+        layer, statistics = self._relu4_1(job.content)
+        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles])
+        for number, (segment, weight) in enumerate(self._segments):
+            layer, moments = self._through(segment, len(weight) // 2, layer, share)
+            layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)
+        return self._painted(layer, share, job.content.shape)
 
-    @contextmanager
-    def _encoded(self, picture: Picture) -> Iterator[tuple[ChannelStatistics, FeatureStore]]:
+    def _relu4_1(self, picture: Picture) -> tuple["_Layer", ChannelStatistics]:
+        height, width = feature_grid(*picture.shape[:2])
+        store = feature_store(FEATURES, height, width, self._memory)
         moments = Moments()
-        grid = feature_grid(*picture.shape[:2])
-        with closing(feature_store(*grid, self._limits.feature_memory)) as store:
-            for row, column, features in self._encode(picture):
-                moments.add(features)
-                store.put(row, column, features)
-            yield moments.statistics, store
-
-    def _encode(self, picture: Picture) -> Iterator[tuple[int, int, FloatArray]]:
-        """Every part of relu4_1 once, with its place: row, column, (512, rows, columns)."""
-        _, width = feature_grid(*picture.shape[:2])
-        for column in self._columns(width, self._encoder):
+        for column in self._columns(width, 1, self._encoder):
             pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
             row = 0
-            for features in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
-                yield row, column.first, column.kept(features)
+            for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
+                features = column.kept(slab)
+                moments.add(features)
+                store.put(row, column.first, features)
                 row += features.shape[1]
+        return _Layer(store, height, width, 1), moments.statistics
 
-    def _decode(self, job: Job, adapted: "_Adapted") -> Picture:
-        height, width = feature_grid(*job.content.shape[:2])
-        moves, parts = self._moves(job, adapted) if self._segments else ([], [])
-        picture: Picture = np.empty(job.content.shape, np.uint8)
-        if len(parts) == 1:
-            picture[:] = _cut(_all_of(self._last, parts[0]), picture.shape)
-            return picture
-        stages = [stage for segment, _ in self._segments for stage in segment]
-        for column in self._columns(width, [*stages, *self._last]):
-            y = 0
-            for pixels in self._painted(adapted, moves, height, column):
-                part = picture[y : y + pixels.shape[1], column.first * STRIDE : column.last * STRIDE]
-                part[:] = _cut(column.kept(pixels, STRIDE), part.shape)
-                y += pixels.shape[1]
+    def _through(
+        self, segment: Sequence[Stage], channels: int, layer: "_Layer", share: ShareMap
+    ) -> tuple["_Layer", LayerMoments]:
+        """The layer of `channels` at the end of a segment, and its statistics; the one before it is let go."""
+        up = prod(stage.up for stage in segment)
+        size = layer.height * up, layer.width * up
+        after = _Layer(feature_store(channels, *size, self._memory), *size, layer.scale * up)
+        moments = LayerMoments()
+        with closing(layer.store):
+            for column in self._columns(layer.width, layer.scale, segment):
+                row = 0
+                across = slice(column.first * up, column.last * up)
+                for slab in run(segment, layer.slabs(column, share), layer.height):
+                    features = column.kept(slab, up)
+                    down = slice(row, row + features.shape[1])
+                    moments.add(features, share.part(down, across, after.scale))
+                    after.store.put(row, across.start, features)
+                    row = down.stop
+        return after, moments
+
+    def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Picture:
+        picture: Picture = np.empty(shape, np.uint8)
+        up = STRIDE // layer.scale
+        with closing(layer.store):
+            for column in self._columns(layer.width, layer.scale, self._last):
+                y = 0
+                for pixels in run(self._last, layer.slabs(column, share), layer.height):
+                    part = picture[y : y + pixels.shape[1], column.first * up : column.last * up]
+                    part[:] = column.kept(pixels, up)[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
+                    y += pixels.shape[1]
         return picture
 
-    def _moves(self, job: Job, adapted: "_Adapted") -> tuple[list[Movement], list[Rows]]:
-        """What partial AdaIN does to this picture, and what comes out of the last of it, window by window."""
-        spots = windows(*feature_grid(*job.content.shape[:2]), WHOLE_CONTENT)
-        parts: list[Rows] = [adapted.part(*spot) for spot in spots]
-        moves: list[Movement] = []
-        scale = 1
-        for number, (segment, weight) in enumerate(self._segments):
-            parts = [_all_of(segment, part) for part in parts]
-            scale = _height(segment, scale)
-            shares = [adapted.share.part(*_scaled(spot, scale), scale) for spot in spots]
-            wanted = [style.decoded[number] for style in job.styles]
-            moves.append(Movement(weight, layer_statistics(parts, shares), wanted))
-            parts = [moves[-1].apply(part, share) for part, share in zip(parts, shares, strict=True)]
-        return moves, parts
-
-    def _painted(self, adapted: "_Adapted", moves: Sequence[Movement], height: int, column: Column) -> Iterator[Rows]:
-        slabs = adapted.slabs(height, column)
-        rows = height
-        for (segment, _), move in zip(self._segments, moves, strict=True):
-            slabs = run(segment, slabs, rows)
-            rows = _height(segment, rows)
-            slabs = _moved(slabs, move, adapted.share, column, rows // height)
-        return run(self._last, slabs, rows)
-
-    def _columns(self, width: int, stages: Sequence[Stage]) -> Iterator[Column]:
-        for column in columns(width, self._limits.tile_width // STRIDE, reach(stages)):
+    def _columns(self, width: int, scale: int, stages: Sequence[Stage]) -> Iterator[Column]:
+        """Of a layer `scale` times as wide as relu4_1."""
+        for column in columns(width, self._limits.tile_width // STRIDE * scale, reach(stages)):
             if column.right - column.left < width:
                 self._before_column()
             yield column
 
 
-class _Adapted:
-    """A content's features with their mixture of styles, part by part."""
+@dataclass
+class _Layer:
+    """A layer of a picture, `scale` times as large as relu4_1, and what is done to it before the next segment."""
 
-    def __init__(self, job: Job, content: ChannelStatistics, store: FeatureStore) -> None:
-        self.share = ShareMap(job)
-        self._content = content
-        self._means = np.stack([style.relu4_1.mean for style in job.styles])
-        self._stds = np.stack([style.relu4_1.std for style in job.styles])
-        self._store = store
+    store: FeatureStore
+    height: int
+    width: int
+    scale: int
+    move: Movement | None = None
 
-    def part(self, down: slice, across: slice) -> FloatArray:
-        """(512, rows, columns), an array of its own."""
-        share = self.share.part(down, across)
-        scale, bias = affine(
-            self._content.mean, self._content.std, self._means, self._stds, share.reshape(share.shape[0], -1)
-        )
-        adapted = self._store.get(down, across) * scale.reshape(-1, *share.shape[1:])
-        adapted += bias.reshape(-1, *share.shape[1:])
-        return adapted
-
-    def slabs(self, height: int, column: Column) -> Iterator[FloatArray]:
+    def slabs(self, column: Column, share: ShareMap) -> Iterator[FloatArray]:
         """A column from top to bottom."""
-        for top in range(0, height, READ_ROWS):
-            yield self.part(slice(top, min(height, top + READ_ROWS)), slice(column.left, column.right))
-
-
-def _moved(slabs: Iterable[Rows], move: Movement, share: ShareMap, column: Column, scale: int) -> Iterator[Rows]:
-    top = 0
-    for slab in slabs:
-        window = slice(top, top + slab.shape[1]), slice(column.left * scale, column.right * scale)
-        yield move.apply(slab, share.part(*window, scale))
-        top += slab.shape[1]
-
-
-def _all_of(stages: Sequence[Stage], rows: Rows) -> Rows:
-    """A part with nothing around it, through some stages."""
-    slabs = list(run(stages, [rows], rows.shape[1]))
-    return slabs[0] if len(slabs) == 1 else np.concatenate(slabs, axis=1)
-
-
-def _height(stages: Sequence[Stage], height: int) -> int:
-    for stage in stages:
-        height = height * stage.up // stage.down
-    return height
-
-
-def _scaled(window: Window, scale: int) -> Window:
-    down, across = window
-    return slice(down.start * scale, down.stop * scale), slice(across.start * scale, across.stop * scale)
-
-
-def _cut(pixels: Rows, shape: tuple[int, ...]) -> Picture:
-    """(3, rows, columns), of a padded picture perhaps, as (H, W, 3)."""
-    return pixels[:, : shape[0], : shape[1]].transpose(1, 2, 0)
+        across = slice(column.left, column.right)
+        for top in range(0, self.height, READ_ROWS):
+            down = slice(top, min(self.height, top + READ_ROWS))
+            features = self.store.get(down, across)
+            yield self.move(features, share.part(down, across, self.scale)) if self.move else features

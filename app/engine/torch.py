@@ -13,7 +13,6 @@ from torch import Tensor
 
 from app.engine.base import Job, Picture, pad, padded_shape
 from app.engine.cuda import Recorded, Run, Transfers
-from app.engine.partial import WHOLE_CONTENT, WHOLE_STYLE, windows
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.adain import channel_statistics
@@ -60,8 +59,7 @@ class TorchEngine:
         self._encode: Run
         self._decode: Run
         self._encode, self._decode = self._graphs or (self._features, self._pixels)
-        # Of larger ones partial AdaIN sees windows.
-        self._whole_pixels = min(limits.tile_width**2, WHOLE_CONTENT * STRIDE**2)
+        self._whole_pixels = limits.tile_width**2
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
@@ -74,9 +72,7 @@ class TorchEngine:
         if not self._fits(picture):
             return self._tiled.encode_style(picture)
         (features,) = self._features(self._upload([picture]))
-        height, width = features.shape[2:]
-        parts = [features[:, :, down, across] for down, across in windows(height, width, WHOLE_STYLE)]
-        shown = self.decoder.shown(torch.cat(parts).to(self.dtype))
+        shown = self.decoder.shown(features.to(self.dtype))
         return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
 
     @torch.inference_mode()
@@ -220,6 +216,6 @@ def _as_bytes(pixels: Tensor) -> Tensor:
 
 
 def _statistics(features: Tensor) -> ChannelStatistics:
-    """Over all (N, C, h, w) of a picture."""
-    mean, std = channel_statistics(features.float().transpose(0, 1).flatten(1)[None, :, :, None])
+    """Of one picture, (1, C, h, w)."""
+    mean, std = channel_statistics(features.float())
     return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())

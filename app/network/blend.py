@@ -80,8 +80,13 @@ def affine(mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT, s
     `mean`, `std`: the content's channel statistics (C,); `style_means`, `style_stds`: the styles' (N, C);
     `share`: (N, P) as from `shares`, P being 1 or the number of positions. Returns scale and bias, (C, P) each.
     """
-    ratio = style_stds / std
-    return mixed(ratio, style_means - mean * ratio, share)
+    return mixed(*adain_maps(mean, std, style_means, style_stds), share)
+
+
+def adain_maps(mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT) -> tuple[ArrayT, ArrayT]:
+    """AdaIN as maps x * scale + bias, one for each style: both (N, C), of statistics as `affine` takes them."""
+    scales = style_stds / std
+    return scales, style_means - mean * scales
 
 
 def mixed(scales: ArrayT, biases: ArrayT, share: ArrayT) -> tuple[ArrayT, ArrayT]:

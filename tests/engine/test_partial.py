@@ -1,15 +1,13 @@
-"""Partial AdaIN in the engines: one answer from all, in tiles and in one piece, and of large pictures by windows."""
+"""Partial AdaIN in the engines: one answer from all, in tiles and in one piece."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.engine.base import Engine, Job, Picture
 from app.engine.ncnn import NcnnEngine
-from app.engine.partial import WINDOW_SIDE, WINDOWS, ShareMap, layer_statistics, windows
+from app.engine.partial import LayerMoments, ShareMap
 from app.engine.tiles import Limits
 from app.engine.torch import TorchEngine
 from app.network.blend import EPSILON, shares
@@ -19,6 +17,7 @@ from tests.pictures import photo
 
 WIDTHS = [(512, 24), (24, 20), (20, 16), (16, 16), (16, 12), (12, 3)]
 TILES = Limits(tile_width=136, slab_rows=16, feature_memory=2**30)
+SPILLED = Limits(tile_width=160, slab_rows=32, feature_memory=0)
 WHOLE = Limits(tile_width=4096, slab_rows=4096)
 
 
@@ -34,6 +33,7 @@ def engines(decoder: Path) -> list[Engine]:
         TorchEngine(decoder=decoder, limits=WHOLE),
         NcnnEngine(decoder=decoder, limits=TILES),
         TorchEngine(decoder=decoder, limits=TILES),
+        NcnnEngine(decoder=decoder, limits=SPILLED),
     ]
 
 
@@ -57,22 +57,6 @@ def test_engines_agree_whole_and_in_tiles(moving: Path, size: tuple[int, int]) -
     for engine in made[1:]:
         for result, expected in zip(engine.stylize(works), wanted, strict=True):
             assert_agree(result, expected)
-
-
-def test_windows_stand_for_a_large_picture_in_every_engine(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("tiles", "torch"):
-        monkeypatch.setattr(f"app.engine.{module}.WHOLE_CONTENT", 400)
-        monkeypatch.setattr(f"app.engine.{module}.WHOLE_STYLE", 100)
-    content = photo("astronaut")[:250, :203]
-    made = engines(moving)
-    works = jobs(made[0], content)
-    wanted = [made[0].stylize([work])[0] for work in works]
-    for engine in made[1:]:
-        for work, expected in zip(jobs(engine, content), wanted, strict=True):
-            assert_agree(engine.stylize([work])[0], expected)
-    monkeypatch.undo()
-    exact = made[0].stylize([works[0]])[0]
-    assert 0 < differences(exact, wanted[0]).mean() < 8, "windows are a part of the picture, and much like all of it"
 
 
 def test_moved_statistics_change_the_picture_and_strength_0_does_not_know_them(moving: Path, tmp_path: Path) -> None:
@@ -100,43 +84,28 @@ def test_a_region_left_out_stays_as_strength_0_has_it(moving: Path) -> None:
     assert differences(masked[:, : 8 * 8], untouched[:, : 8 * 8]).mean() > 1
 
 
-@given(height=st.integers(2, 3000), width=st.integers(2, 3000), whole=st.sampled_from([1, 400, 16384]))
-def test_windows_lie_within_the_picture_apart_and_are_enough(height: int, width: int, whole: int) -> None:
-    found = windows(height, width, whole)
-    if height * width <= whole:
-        assert found == [(slice(0, height), slice(0, width))]
-        return
-    assert len(found) <= WINDOWS
-    seen = set()
-    for down, across in found:
-        assert 0 <= down.start < down.stop <= height
-        assert 0 <= across.start < across.stop <= width
-        seen |= {(row, column) for row in range(down.start, down.stop) for column in range(across.start, across.stop)}
-    area = sum((down.stop - down.start) * (across.stop - across.start) for down, across in found)
-    assert len(seen) == area, "no position counts twice"
-    assert area >= min(height * width, 16 * WINDOW_SIDE**2) / 8
-
-
 def test_statistics_of_parts_are_those_of_all_of_it() -> None:
     random = np.random.default_rng(1)
     layer = random.gamma(1, 3, (5, 12, 14)).astype(np.float32)
-    parts = [layer[:, :, :6], layer[:, :, 6:]]
-    [alike] = layer_statistics(parts, [np.ones((1, 1, 1), np.float32)] * 2)
-    np.testing.assert_allclose(alike.mean, layer.mean((1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(alike.std, np.sqrt(layer.var((1, 2)) + EPSILON), rtol=1e-4)
+    alike, masked = LayerMoments(), LayerMoments()
     share = random.uniform(0, 1, (2, 12, 14)).astype(np.float32)
     share[1] = 0
-    first, nowhere = layer_statistics(parts, [share[:, :, :6], share[:, :, 6:]])
+    for part in (slice(0, 6), slice(6, 14)):
+        alike.add(layer[:, :, part], np.full((2, 1, 1), 0.5, np.float32))
+        masked.add(layer[:, :, part], share[:, :, part])
+    [every] = alike.statistics
+    np.testing.assert_allclose(every.mean, layer.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(every.std, np.sqrt(layer.var((1, 2)) + EPSILON), rtol=1e-4)
+    first, nowhere = masked.statistics
     np.testing.assert_allclose(first.mean, np.average(layer, (1, 2), share[0][None].repeat(5, 0)), rtol=1e-4)
     np.testing.assert_allclose(nowhere.mean, layer.mean((1, 2)), rtol=1e-4)
 
 
 def test_shares_at_a_layers_size_are_those_of_relu4_1_below_them() -> None:
-    content = photo("chelsea")[:32, :48]
     share = np.arange(24, dtype=np.float32).reshape(1, 24)
-    positions = ShareMap(Job(content, (), share))
-    part = positions.part(slice(6, 10), slice(0, 8), scale=4)
+    part = ShareMap(share, (4, 6)).part(slice(6, 10), slice(0, 8), scale=4)
     grid = share.reshape(4, 6)
     assert part.shape == (1, 4, 8)
     assert (part[0, :2, :4] == grid[1, 0]).all()
     assert (part[0, 2:, 4:] == grid[2, 1]).all()
+    assert ShareMap(share[:, :1]).part(slice(6, 10), slice(0, 8), scale=4).shape == (1, 1, 1)

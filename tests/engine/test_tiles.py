@@ -76,9 +76,13 @@ def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
 def test_a_style_in_tiles_has_the_code_of_the_whole(library: str, limits: Limits) -> None:
     picture = photo("coffee")[:211, :269]
     tiled, whole = engine(library, limits).encode_style(picture), engine(library, WHOLE).encode_style(picture)
-    for one, other in zip((tiled.relu4_1, *tiled.decoded), (whole.relu4_1, *whole.decoded), strict=True):
-        np.testing.assert_allclose(one.mean, other.mean, atol=1e-5 * other.mean.max())
-        np.testing.assert_allclose(one.std, other.std, atol=1e-5 * other.std.max())
+    # Between the decoder's layers there is half precision where features wait on the disk.
+    exact, kept = 1e-5, 1e-5 if limits.feature_memory else 2e-4
+    layers = [(exact, tiled.relu4_1, whole.relu4_1)]
+    layers += [(kept, *pair) for pair in zip(tiled.decoded, whole.decoded, strict=True)]
+    for close, one, other in layers:
+        np.testing.assert_allclose(one.mean, other.mean, atol=close * other.mean.max())
+        np.testing.assert_allclose(one.std, other.std, atol=close * other.std.max())
 
 
 def test_margins_follow_the_decoder_loaded(tmp_path: Path) -> None:
@@ -91,13 +95,13 @@ def test_margins_follow_the_decoder_loaded(tmp_path: Path) -> None:
 
 
 def test_features_wait_on_disk_only_where_memory_is_too_small() -> None:
-    assert isinstance(feature_store(10, 20, memory=10 * 20 * 512 * 4), Memory)
-    assert isinstance(feature_store(10, 20, memory=10 * 20 * 512 * 4 - 1), Spilled)
+    assert isinstance(feature_store(512, 10, 20, memory=10 * 20 * 512 * 4), Memory)
+    assert isinstance(feature_store(512, 10, 20, memory=10 * 20 * 512 * 4 - 1), Spilled)
 
 
 def test_features_on_disk_come_back_to_eleven_bits_of_their_spread() -> None:
     features = np.random.default_rng(0).gamma(1, 8, (512, 13, 17)).astype(np.float32)
-    store = Spilled(17)
+    store = Spilled(512, 17)
     store.put(0, 0, features[:, :, :9])
     store.put(0, 9, features[:, :6, 9:])
     store.put(6, 9, features[:, 6:, 9:])
