@@ -8,7 +8,7 @@ A decoder with partial AdaIN is run segment by segment in the same way: each lay
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -114,16 +114,16 @@ class TiledNetwork:
 
     def _relu4_1(self, picture: Picture) -> tuple["_Layer", ChannelStatistics]:
         height, width = feature_grid(*picture.shape[:2])
-        store = feature_store(FEATURES, height, width, self._memory)
         moments = Moments()
-        for column in self._columns(width, 1, self._encoder):
-            pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
-            row = 0
-            for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
-                features = column.kept(slab)
-                moments.add(features)
-                store.put(row, column.first, features)
-                row += features.shape[1]
+        with _filled(feature_store(FEATURES, height, width, self._memory)) as store:
+            for column in self._columns(width, 1, self._encoder):
+                pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
+                row = 0
+                for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
+                    features = column.kept(slab)
+                    moments.add(features)
+                    store.put(row, column.first, features)
+                    row += features.shape[1]
         return _Layer(store, height, width, 1), moments.statistics
 
     def _through(
@@ -131,20 +131,19 @@ class TiledNetwork:
     ) -> tuple["_Layer", LayerMoments]:
         """The layer of `channels` at the end of a segment, and its statistics; the one before it is let go."""
         up = prod(stage.up for stage in segment)
-        size = layer.height * up, layer.width * up
-        after = _Layer(feature_store(channels, *size, self._memory), *size, layer.scale * up)
+        height, width, scale = layer.height * up, layer.width * up, layer.scale * up
         moments = LayerMoments()
-        with closing(layer.store):
+        with closing(layer.store), _filled(feature_store(channels, height, width, self._memory)) as store:
             for column in self._columns(layer.width, layer.scale, segment):
                 row = 0
                 across = slice(column.first * up, column.last * up)
                 for slab in run(segment, layer.slabs(column, share), layer.height):
                     features = column.kept(slab, up)
                     down = slice(row, row + features.shape[1])
-                    moments.add(features, share.part(down, across, after.scale))
-                    after.store.put(row, across.start, features)
+                    moments.add(features, share.part(down, across, scale))
+                    store.put(row, across.start, features)
                     row = down.stop
-        return after, moments
+        return _Layer(store, height, width, scale), moments
 
     def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Picture:
         picture: Picture = np.empty(shape, np.uint8)
@@ -164,6 +163,16 @@ class TiledNetwork:
             if column.right - column.left < width:
                 self._before_column()
             yield column
+
+
+@contextmanager
+def _filled(store: FeatureStore) -> Iterator[FeatureStore]:
+    """A store that is closed when it could not be filled, as where the disk is full."""
+    try:
+        yield store
+    except BaseException:
+        store.close()
+        raise
 
 
 @dataclass
