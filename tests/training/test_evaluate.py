@@ -34,19 +34,23 @@ def _deviation(features: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def by_hand(contents: Path, styles: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
-    """Every fourth content in every third style with the embedded decoder, in float64; results also as files."""
+    """Every third content in every third style with the embedded decoder, judged in float64; results also as files."""
     folder = tmp_path_factory.mktemp("theirs")
     encoder = VGGEncoder.from_weights(read_weights(ENCODER)).double()
-    decoder = Decoder.from_weights(read_weights(DECODER)).double()
+    decoder = Decoder.from_weights(read_weights(DECODER))
     photos, paintings = sorted(contents.iterdir())[::3], sorted(styles.iterdir())[::3]
     content_losses, style_losses, psnrs = [], [], []
 
+    def grid(features: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(features.reshape(1, 512, SIDE // 8, SIDE // 8)).float()
+
     @torch.inference_mode()
-    def paint(features: np.ndarray, name: str) -> np.ndarray:
-        shown = decoder(torch.from_numpy(features.reshape(1, 512, SIDE // 8, SIDE // 8)))[0].clamp(0, 1)
+    def paint(features: np.ndarray, name: str, style: np.ndarray | None = None) -> np.ndarray:
+        decoded = None if style is None else decoder.statistics(grid(style))[:, None]
+        shown = decoder(grid(features), decoded)[0].clamp(0, 1)
         pixels = (shown.permute(1, 2, 0).numpy() * 255).round()
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{name}.png")
-        return np.asarray(pixels / 255)
+        return np.asarray(pixels / 255, np.float64)
 
     with torch.inference_mode():
         for photo in photos:
@@ -56,7 +60,7 @@ def by_hand(contents: Path, styles: Path, tmp_path_factory: pytest.TempPathFacto
             features, wanted = _taps(encoder, _array(photo))[-1], _taps(encoder, _array(painting))
             plain = (features - features.mean(axis=1, keepdims=True)) / _deviation(features)[:, None]
             target = plain * _deviation(wanted[-1])[:, None] + wanted[-1].mean(axis=1, keepdims=True)
-            got = _taps(encoder, paint(target, f"{photo.stem}-{painting.stem}"))
+            got = _taps(encoder, paint(target, f"{photo.stem}-{painting.stem}", wanted[-1]))
             content_losses.append(((got[-1] - target) ** 2).mean())
             style_losses.append(
                 sum(
