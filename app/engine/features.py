@@ -11,7 +11,9 @@ SPILL_TYPE: Final = np.dtype(np.float16)  # 11 bits of precision: far within 1/2
 
 
 class FeatureStore(Protocol):
-    """A layer of one picture, (C, h, w)."""
+    """A layer of one picture, (C, h, w). `memory`: bytes of memory it takes."""
+
+    memory: int
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
         """Keep a part, (C, rows, columns), whose first position is (row, column)."""
@@ -28,6 +30,7 @@ class Memory:
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         self._array: FloatArray = np.empty((channels, height, width), np.float32)
+        self.memory = self._array.nbytes
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
         self._array[:, row : row + features.shape[1], column : column + features.shape[2]] = features
@@ -47,6 +50,8 @@ class Spilled:
 
     Raises OSError when the disk is full.
     """
+
+    memory = 0
 
     def __init__(self, channels: int, width: int) -> None:
         self._channels = channels

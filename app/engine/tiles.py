@@ -88,8 +88,6 @@ class TiledNetwork:
         self._segments = list(zip(decoder, adain, strict=False))
         self._last = decoder[-1]
         self._limits = limits
-        # Between segments two layers are held at once.
-        self._memory = limits.feature_memory // (2 if adain else 1)
         self._before_column = before_column
 
     def encode_style(self, picture: Picture) -> StyleCode:
@@ -115,7 +113,7 @@ class TiledNetwork:
     def _relu4_1(self, picture: Picture) -> tuple["_Layer", ChannelStatistics]:
         height, width = feature_grid(*picture.shape[:2])
         moments = Moments()
-        with _filled(feature_store(FEATURES, height, width, self._memory)) as store:
+        with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
             for column in self._columns(width, 1, self._encoder):
                 pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
                 row = 0
@@ -133,7 +131,8 @@ class TiledNetwork:
         up = prod(stage.up for stage in segment)
         height, width, scale = layer.height * up, layer.width * up, layer.scale * up
         moments = LayerMoments()
-        with closing(layer.store), _filled(feature_store(channels, height, width, self._memory)) as store:
+        memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
+        with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
             for column in self._columns(layer.width, layer.scale, segment):
                 row = 0
                 across = slice(column.first * up, column.last * up)
