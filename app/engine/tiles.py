@@ -133,28 +133,28 @@ class TiledNetwork:
         moments = LayerMoments()
         memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
         with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
-            for column in self._columns(layer.width, layer.scale, segment):
-                row = 0
-                across = slice(column.first * up, column.last * up)
-                for slab in run(segment, layer.slabs(column, share), layer.height):
-                    features = column.kept(slab, up)
-                    down = slice(row, row + features.shape[1])
-                    moments.add(features, share.part(down, across, scale))
-                    store.put(row, across.start, features)
-                    row = down.stop
+            for down, across, features in self._parts(segment, layer, share):
+                moments.add(features, share.part(down, across, scale))
+                store.put(down.start, across.start, features)
         return _Layer(store, height, width, scale), moments
 
     def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Picture:
         picture: Picture = np.empty(shape, np.uint8)
-        up = STRIDE // layer.scale
         with closing(layer.store):
-            for column in self._columns(layer.width, layer.scale, self._last):
-                y = 0
-                for pixels in run(self._last, layer.slabs(column, share), layer.height):
-                    part = picture[y : y + pixels.shape[1], column.first * up : column.last * up]
-                    part[:] = column.kept(pixels, up)[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
-                    y += pixels.shape[1]
+            for down, across, pixels in self._parts(self._last, layer, share):
+                part = picture[down, across]
+                part[:] = pixels[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
         return picture
+
+    def _parts(self, stages: Sequence[Stage], layer: "_Layer", share: ShareMap) -> Iterator[tuple[slice, slice, Rows]]:
+        """Every part of what stages make of a layer once: its rows, its columns, (C, rows, columns)."""
+        up = prod(stage.up for stage in stages)
+        for column in self._columns(layer.width, layer.scale, stages):
+            row = 0
+            for slab in run(stages, layer.slabs(column, share), layer.height):
+                down = slice(row, row + slab.shape[1])
+                yield down, slice(column.first * up, column.last * up), column.kept(slab, up)
+                row = down.stop
 
     def _columns(self, width: int, scale: int, stages: Sequence[Stage]) -> Iterator[Column]:
         """Of a layer `scale` times as wide as relu4_1."""

@@ -117,7 +117,7 @@ class Pool(_Rolling):
         order = torch.randperm(held, generator=generator).tolist()
         contents = [divmod(order[n % held], self._fresh) for n in range(count - own)]
         features = [newest.taps[-1][:own].float(), *(self._kept[r][0][i : i + 1].float() for r, i in contents)]
-        wanted = [self._whole(newest.taps[-1][:own].float(), newest.statistics[:own])]
+        wanted = [self._whole(newest.taps[-1][:own], newest.statistics[:own])]
         for r, i in contents:
             style = self._style(held, generator)
             if _chance(PAIRED, generator):
@@ -133,15 +133,15 @@ class Pool(_Rolling):
         refresh, place = divmod(int(torch.randint(held, (), generator=generator)), self._fresh)
         if _chance(CONTENTS_AS_STYLES, generator):
             return self._of_content(refresh, place)
-        _, _, features, statistics = self._kept[refresh]
-        return self._whole(features[place : place + 1].float(), statistics[place : place + 1])
+        features, statistics = self._kept[refresh][2:]
+        return self._whole(features[place : place + 1], statistics[place : place + 1])
 
     def _of_content(self, refresh: int, place: int) -> Tensor:
-        features, statistics, _, _ = self._kept[refresh]
-        return self._whole(features[place : place + 1].float(), statistics[place : place + 1])
+        features, statistics = self._kept[refresh][:2]
+        return self._whole(features[place : place + 1], statistics[place : place + 1])
 
     def _whole(self, features: Tensor, statistics: Tensor) -> Tensor:
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = features.float().contiguous(memory_format=torch.channels_last)
         return torch.cat([self._decoded(features), statistics], 2)
 
 
