@@ -94,12 +94,14 @@ def prepare(
     height, width = photo.rgb.shape[:2]
     if max(height, width) > limits.max_size:
         raise SizeError(max(height, width), limits.max_size)
-    codes = tuple(_style(source, photo.rgb, options, library, limits) for source in styles)
+    codes = [_style(source, photo.rgb, options, library, limits) for source in styles]
     grids = [_mask(f"mask[{n}]", mask, height, width, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
-    share = shares(weights, options.strength, grids or None)
-    key = _key(photo.rgb, styles, options, share)
-    return Prepared(photo, Work(photo.rgb, codes, share, key))
+    # A style of weight 0 costs nothing, and leaves the result as it is without it to the last bit.
+    acting = [n for n, weight in enumerate(weights) if weight > 0]
+    share = shares([weights[n] for n in acting], options.strength, [grids[n] for n in acting] if grids else None)
+    key = _key(photo.rgb, [styles[n] for n in acting], options, share)
+    return Prepared(photo, Work(photo.rgb, tuple(codes[n] for n in acting), share, key))
 
 
 def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:

@@ -100,6 +100,15 @@ def test_weights_and_strength_become_shares(library: StyleLibrary) -> None:
     np.testing.assert_allclose(prepared(library, styles=styles).work.share, [[0.5], [0.5]])
 
 
+def test_a_style_of_weight_0_is_as_if_it_were_not_there(library: StyleLibrary) -> None:
+    styles, masks = (source(CAT), source()), (grey([0, 255], 64, 64), grey([255, 0], 64, 64))
+    alone = prepared(library, masks=masks[1:])
+    got = prepared(library, styles=styles, masks=masks, weight=(0, 2))
+    assert np.array_equal(only_style(got).pixels, only_style(alone).pixels)
+    assert np.array_equal(got.work.share, alone.work.share)
+    assert got.work.key == alone.work.key
+
+
 def test_a_mask_is_read_at_the_features_size_each_position_the_mean_of_its_pixels(library: StyleLibrary) -> None:
     share = prepared(library, masks=(grey([255, 0, 51, 153], 64, 64),)).work.share.reshape(8, 8)
     np.testing.assert_allclose(share, np.tile([1, 1, 0, 0, 0.2, 0.2, 0.6, 0.6], (8, 1)), atol=1e-6)
