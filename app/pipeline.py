@@ -97,9 +97,10 @@ def prepare(
     codes = [_style(source, photo.rgb, options, library, limits) for source in styles]
     grids = [_mask(f"mask[{n}]", mask, height, width, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
-    # A style of weight 0 costs nothing, and leaves the result as it is without it to the last bit.
+    share = shares(weights, options.strength, grids or None)
+    # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
     acting = [n for n, weight in enumerate(weights) if weight > 0]
-    share = shares([weights[n] for n in acting], options.strength, [grids[n] for n in acting] if grids else None)
+    share = share[acting]
     key = _key(photo.rgb, [styles[n] for n in acting], options, share)
     return Prepared(photo, Work(photo.rgb, tuple(codes[n] for n in acting), share, key))
 
