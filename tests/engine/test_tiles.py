@@ -37,7 +37,7 @@ def test_columns_keep_every_position_once_with_its_margin(width: int, widest: in
     assert max(sizes) <= widest
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     height=st.integers(1, 240),
     width=st.integers(1, 240),

@@ -64,7 +64,7 @@ def test_a_photo_keeps_its_colours_in_itself():
     np.testing.assert_array_equal(keep_colours(photo(), photo()), photo())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PICTURES, st.data())
 def test_kept_colours_of_any_two_pictures(stylised, data):
     original = data.draw(arrays.arrays(np.uint8, stylised.shape))
@@ -108,7 +108,7 @@ def test_a_grey_style_is_not_given_noise_for_colour():
     assert values[2] > 300
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PICTURES, PICTURES)
 def test_matching_any_two_pictures_is_finite_and_keeps_the_mean_where_nothing_clips(style, picture):
     with np.errstate(all="raise", under="ignore"):

@@ -53,20 +53,20 @@ def survives(file: bytes) -> None:
         assert complaint.endswith(".")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=400))
 def test_random_bytes_get_an_image_error(file):
     with pytest.raises(ImageError):
         decode(BytesIO(file), max_pixels=LIMIT)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(kinds, st.integers(1, 40), st.binary(max_size=300))
 def test_the_beginning_of_a_format_and_then_noise_get_an_image_error(kind, length, noise):
     survives(FILES[kind][:length] + noise)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(kinds, st.data())
 def test_a_changed_file_gets_a_picture_or_an_image_error(kind, data):
     file = bytearray(FILES[kind])

@@ -114,7 +114,7 @@ MODES = {
 }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

@@ -16,7 +16,7 @@ from tests.images.files import PIXELS, chunk, photo, psnr, saved, small
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SHAPES.flatmap(lambda shape: arrays.arrays(np.uint8, (*shape, 4))))
 def test_png_gives_back_every_pixel_of_any_picture(rgba):
     rgb, alpha = np.ascontiguousarray(rgba[:, :, :3]), np.ascontiguousarray(rgba[:, :, 3])

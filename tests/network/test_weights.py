@@ -148,7 +148,7 @@ DAMAGE = st.tuples(st.integers(0, 700), st.one_of(st.integers(0, 255), st.sample
 
 
 @given(st.lists(DAMAGE, min_size=1, max_size=3))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_header_is_refused_in_one_line_or_does_no_harm(tmp_path: Path, damage: list[tuple[int, int]]) -> None:
     data = bytearray(small_file())
     for place, byte in damage:
