@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.files import write_whole
 from app.network.decoder import Decoder
 from app.network.weights import DECODER, WeightsError, read_weights
