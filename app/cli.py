@@ -7,6 +7,7 @@ import click
 
 COMMANDS: Final = {
     "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
+    "health": ("app.commands.health", "Ask the service on this machine whether it lives, for health checks."),
     "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, without a server."),
     "train": ("app.commands.train", "Train a decoder on folders of photos and paintings."),
     "evaluate": ("app.commands.evaluate", "Judge decoders, or another program's results, on pairs of pictures."),

@@ -7,13 +7,16 @@ import time
 import uuid
 from typing import Final
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.problems import INTERNAL_ERROR, Problem, problem_response
+from app.http.problems import INTERNAL_ERROR, SHUTTING_DOWN, Problem, problem_response
 from app.http.service import Service
 
 logger = logging.getLogger("impasto.http")
 
+# Asked every few seconds by machines: not worth a line of the log each.
+PROBES: Final = ("/healthz", "/readyz", "/metrics")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 LINGER_SECONDS: Final = 10.0
 LINGER_BYTES: Final = 64_000_000
@@ -72,16 +75,21 @@ class _Exchange:
 
     async def run(self) -> None:
         since = time.monotonic()
+        scope = _as_routed(self.scope)
         try:
-            await self.gate.app(_as_get(self.scope), self.receive, self.send)
+            await self._app(scope)(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if not self.gate.service.ended:
+                raise
+            await self._instead(Problem(SHUTTING_DOWN, "the service was told twice to stop"))
         except Exception:
             logger.exception("request %s failed", self.request_id)
             if self.status:
                 raise
-            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
-            await problem_response(problem)(self.scope, self.receive, self.send)
+            await self._instead(Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee"))
         finally:
-            logger.info(
+            logger.log(
+                logging.DEBUG if scope["path"].removeprefix(scope.get("root_path", "")) in PROBES else logging.INFO,
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
                 self.scope["path"],
@@ -89,6 +97,16 @@ class _Exchange:
                 1000 * (time.monotonic() - since),
                 self.request_id,
             )
+
+    def _app(self, scope: Scope) -> ASGIApp:
+        root_path = scope.get("root_path", "")
+        if root_path and scope["path"] == root_path and scope["method"] == "GET":
+            return RedirectResponse(f"{root_path}/")  # what the page names, it names relative to its folder
+        return self.gate.app
+
+    async def _instead(self, problem: Problem) -> None:
+        if not self.status:
+            await problem_response(problem, self.scope)(self.scope, self.receive, self.send)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -117,7 +135,7 @@ class _Exchange:
         return self._has_body() and not self.body_read
 
     def _must_close(self) -> bool:
-        return self.gate.service.draining or self._must_linger()
+        return self.gate.service.leaving or self._must_linger()
 
     async def _linger(self) -> None:
         dropped = 0
@@ -129,6 +147,25 @@ class _Exchange:
             logger.debug("request %s still sends after its answer", self.request_id)
 
 
-def _as_get(scope: Scope) -> Scope:
-    """HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110)."""
-    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+def asked_method(scope: Scope) -> str:
+    """The method the client named."""
+    method: str = scope["state"].get("asked_method", scope["method"])
+    return method
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """The request as the routes know it.
+
+    HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110). A path
+    begins with the root path (as ASGI has it), whether a proxy took that away or not. Doubled slashes and one at the
+    end, as clients make them of addresses put together, mean nothing: to redirect would lose the body.
+    """
+    scope["state"]["asked_method"] = scope["method"]
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    root_path = scope.get("root_path", "")
+    path = re.sub("//+", "/", scope["path"])
+    if not f"{path}/".startswith(f"{root_path}/"):
+        path = root_path + path
+    if path != f"{root_path}/":
+        path = path.rstrip("/")
+    return {**scope, "method": method, "path": path}

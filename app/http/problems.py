@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -23,15 +24,10 @@ class ProblemType:
     remedy: str
     example: str
 
-    @property
-    def uri(self) -> str:
-        """What `type` says, relative to the service."""
-        return f"/problems/{self.name}"
-
-    def body(self, detail: str, **members: Any) -> dict[str, Any]:
-        """The members of an answer of this kind."""
+    def body(self, detail: str, root_path: str = "", **members: Any) -> dict[str, Any]:
+        """The members of an answer of this kind; `root_path` is where a proxy shows the service."""
         return {
-            "type": self.uri,
+            "type": f"{root_path}/problems/{self.name}",
             "title": self.title,
             "status": self.status,
             "detail": detail,
@@ -183,7 +179,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
 
-def problem_response(problem: Problem) -> JSONResponse:
-    """The answer a problem becomes."""
-    body = problem.kind.body(problem.detail, **problem.members)
+def problem_response(problem: Problem, scope: Scope) -> JSONResponse:
+    """The answer a problem becomes, to the request of this scope."""
+    body = problem.kind.body(problem.detail, scope.get("root_path", ""), **problem.members)
     return JSONResponse(body, problem.kind.status, problem.headers, MEDIA_TYPE)

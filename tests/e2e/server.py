@@ -18,13 +18,19 @@ START_SECONDS = 60
 SERVE = (sys.executable, "-m", "app", "serve")
 
 
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class Server:
     """Starts in `with`, waits until it is ready, ends with it. `settings` are IMPASTO_* without the prefix."""
 
     def __init__(self, settings: Mapping[str, object] | None = None, command: Sequence[str] = SERVE) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         self._environment = {**os.environ, "IMPASTO_PORT": str(self.port), **environment}
