@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from typing import Final
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +16,7 @@ from app.http.service import Service
 logger = logging.getLogger("impasto.http")
 
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0
 LINGER_BYTES: Final = 64_000_000
 
@@ -84,7 +86,7 @@ class _Exchange:
             logger.info(
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
-                self.scope["path"],
+                quote(self.scope["path"][:LOGGED_PATH], errors="replace"),
                 self.status or "gone",
                 1000 * (time.monotonic() - since),
                 self.request_id,

@@ -57,8 +57,8 @@ class Server:
 
     def log(self) -> str:
         """What it has written so far."""
-        self._log.seek(0)
-        return self._log.read()
+        # Not seek and read: the server writes where this file stands.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode()
 
     def resident_bytes(self) -> int:
         """Physical memory the process holds."""
