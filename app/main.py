@@ -9,14 +9,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
-from app.http.gate import Gate
+from app.http.cors import Cors
+from app.http.gate import Gate, Unforeseen
 from app.http.problems import (
     BAD_REQUEST,
     INVALID_REQUEST,
@@ -35,8 +35,6 @@ DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pas
 `curl -F content=@photo.jpg -F style=@painting.jpg http://127.0.0.1:8000/stylize -o result.jpg`
 
 Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lists them."""
-
-EXPOSED_HEADERS = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
 
 
 def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
@@ -70,15 +68,11 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
-    app.add_middleware(Gate, service=service)
+    # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
+    app.add_middleware(Unforeseen)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["X-Request-Id", "X-Request-Timeout"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+        app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(Gate, service=service)
     return app
 
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.network.weights import DECODER, ENCODER
+from app.origins import browser_origin
 
 
 class Settings(BaseSettings):
@@ -17,8 +18,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins whose pages may call the service, separated by commas; * for any"
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(browser_origin)], ...], NoDecode] = Field(
+        (),
+        description="origins whose pages may call the service, separated by commas; https://*.site.example for every "
+        "subdomain, * for any",
     )
 
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")

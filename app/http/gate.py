@@ -22,7 +22,7 @@ LINGER_BYTES: Final = 64_000_000
 
 
 class Gate:
-    """Names each request, logs it in one line, and turns what nobody caught into a problem answer.
+    """Names each request, and logs it in one line.
 
     An answer given before the upload was read to its end closes the connection, but not at once: what is still
     coming is read and dropped for a while, because a client cut off in mid-send would never see the answer.
@@ -53,6 +53,33 @@ class Gate:
         return send_short
 
 
+class Unforeseen:
+    """Turns what nobody caught into a problem answer, or passes it on where the answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception:
+            logger.exception("request %s failed", scope["state"]["request_id"])
+            if begun:
+                raise
+            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
+            await problem_response(problem)(scope, receive, send)
+
+
 class _Exchange:
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         self.gate = gate
@@ -76,12 +103,6 @@ class _Exchange:
         since = time.monotonic()
         try:
             await self.gate.app(_as_get(self.scope), self.receive, self.send)
-        except Exception:
-            logger.exception("request %s failed", self.request_id)
-            if self.status:
-                raise
-            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
-            await problem_response(problem)(self.scope, self.receive, self.send)
         finally:
             logger.info(
                 "%s %s %s %.0f ms %s",

@@ -83,7 +83,7 @@ def stylize_operation() -> dict[str, Any]:
 
 def stylize_responses() -> dict[int | str, dict[str, Any]]:
     """The picture, and every problem."""
-    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "bad-request")
+    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "origin-not-allowed", "bad-request")
     picture = {
         "description": "the stylised photo",
         "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},

@@ -124,6 +124,13 @@ UNKNOWN_STYLE = ProblemType(
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
 )
+ORIGIN_NOT_ALLOWED = ProblemType(
+    "origin-not-allowed",
+    403,
+    "Pages of this origin may not call the service",
+    "Operators: name the page's origin in IMPASTO_CORS_ORIGINS.",
+    "pages of https://site.example may not call the service",
+)
 QUEUE_FULL = ProblemType(
     "queue-full",
     503,

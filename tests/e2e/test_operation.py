@@ -4,7 +4,6 @@ import io
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from PIL import Image
 
 from models import __file__ as models_file
 from tests.e2e import faulty
-from tests.e2e.server import SERVE, Server
+from tests.e2e.server import FAULTY, SERVE, Server
 from tests.e2e.test_bad_input import problem
 from tests.pictures import jpeg, photo, png
 
@@ -53,14 +52,8 @@ def batches(server: Server) -> float:
 
 @pytest.fixture
 def broken() -> Iterator[Server]:
-    """A server whose engine fails on some widths, with the protocol that `impasto serve` speaks."""
-    with Server() as chosen:
-        port = chosen.port
-    options = ("--port", str(port), "--log-level", "warning", "--http", "app.http.protocol:ProblemProtocol")
-    command = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", *options)
-    running = Server(command=command)
-    running.port, running.url = port, f"http://127.0.0.1:{port}"
-    with running:
+    """A server whose engine fails on some widths."""
+    with Server(command=FAULTY) as running:
         yield running
 
 
