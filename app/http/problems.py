@@ -79,8 +79,8 @@ FIELD_TOO_LARGE = ProblemType(
     "field-too-large",
     413,
     "A text field is longer than the limit",
-    "Send files as files, with a file name.",
-    "strength has more than 1024 bytes of text; a file needs a file name",
+    "Send pictures as content, style and mask; every other field is a short text.",
+    "strength has more than 1024 bytes of text",
 )
 MALFORMED_MULTIPART = ProblemType(
     "malformed-multipart",
@@ -92,8 +92,8 @@ MALFORMED_MULTIPART = ProblemType(
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
-    "The body is not multipart/form-data",
-    "Send content and style as form files.",
+    "The body is not plain multipart/form-data",
+    "Send content and style as files of a form, neither compressed nor encoded.",
     "Content-Type is application/json; expected multipart/form-data",
 )
 BAD_REQUEST = ProblemType(

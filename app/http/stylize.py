@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.engine.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 from app.files import DISK_FULL
-from app.http.fields import Asked, invalid_field, read_fields
+from app.http.fields import FILE_FIELDS, Asked, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
 from app.http.negotiation import choose_format
@@ -90,9 +90,9 @@ async def _upload(request: Request, service: Service, since: float, timeout: flo
     try:
         async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
             return await read_form(
-                request.headers.get("content-type"),
-                request.headers.get("content-length"),
+                request.headers,
                 request.stream(),
+                file_fields=FILE_FIELDS,
                 max_file_bytes=settings.max_file_bytes,
                 max_request_bytes=settings.max_request_bytes,
             )
@@ -144,7 +144,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     except QueueError as error:
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()
-    format = choose_format(asked.options.format, request.headers.get("accept", ""), prepared.photo.format)
+    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
     try:
         body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
     except FieldError as error:

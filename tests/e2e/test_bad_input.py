@@ -248,7 +248,7 @@ def test_a_broken_multipart_body_is_refused(client: httpx.Client, content_type: 
 
 
 def test_a_thousand_parts_are_refused(client: httpx.Client) -> None:
-    files = [("style", (None, "x"))] * 1000
+    files = [("style_id", (None, "x"))] * 1000
     body = problem(client.post("/stylize", files=files), 413, "request-too-large")
     assert body["limit"] == 64
 
