@@ -11,8 +11,8 @@ ANY: Final = "*"
 NONE: Final = "null"
 
 _URL: Final = TypeAdapter(AnyUrl)
-_NO_ORIGIN: Final = PydanticCustomError(
-    "origin", "expected scheme://host or scheme://host:port alone, as https://site.example or https://*.site.example"
+_EXPECTED: Final = (
+    "expected scheme://host or scheme://host:port alone, as https://site.example or https://*.site.example"
 )
 
 
@@ -27,11 +27,11 @@ def browser_origin(text: str) -> str:
         # Parsed by the WHATWG's rules, which are the browsers'.
         url = _URL.validate_python(text)
     except ValidationError:
-        raise _NO_ORIGIN from None
+        raise PydanticCustomError("origin", _EXPECTED) from None
     host = (url.host or "").removeprefix("*.")
     more = (url.username, url.password, url.query, url.fragment)
     if "://" not in text or not host or "*" in host or url.path not in (None, "/") or any(p is not None for p in more):
-        raise _NO_ORIGIN
+        raise PydanticCustomError("origin", _EXPECTED)
     return str(url).removesuffix("/")
 
 

@@ -30,7 +30,7 @@ MAX_PREAMBLE_BYTES: Final = 1 << 16
 IN_MEMORY_BYTES: Final = 1 << 16
 
 # An item of a list, as PHP and Rails spell it: style[] or style[0].
-ITEM: Final = re.compile(r"([^\[\]]+)\[(\d{0,4})\]")
+ITEM: Final = re.compile(r"([^\[\]]+)\[([0-9]{0,4})\]")
 LAST: Final = 10_000
 QUOTED: Final = re.compile(r'"(?:\\.|[^"\\])*"')
 EXTENDED_FILENAME: Final = re.compile(r";\s*filename\*\s*=", re.IGNORECASE)
