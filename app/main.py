@@ -11,14 +11,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
-from app.http.gate import Gate, asked_method
+from app.http.cors import Cors
+from app.http.gate import Gate, Unforeseen, asked_method
 from app.http.problems import (
     BAD_REQUEST,
     INVALID_REQUEST,
@@ -39,8 +39,6 @@ DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pas
 `curl -F content=@photo.jpg -F style=@painting.jpg http://127.0.0.1:8000/stylize -o result.jpg`
 
 Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lists them."""
-
-EXPOSED_HEADERS = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
 
 
 def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
@@ -78,15 +76,11 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
-    app.add_middleware(Gate, service=service)
+    # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
+    app.add_middleware(Unforeseen)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["X-Request-Id", "X-Request-Timeout"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+        app.add_middleware(Cors, origins=settings.cors_origins, root_path=settings.root_path)
+    app.add_middleware(Gate, service=service)
     return app
 
 
@@ -103,7 +97,7 @@ def __getattr__(name: str) -> FastAPI:
 async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return problem_response(error, request.scope)
+    return problem_response(error, request.scope["root_path"])
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -113,11 +107,13 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(error.status_code, BAD_REQUEST)
     problem = Problem(kind, f"{asked_method(request.scope)} {request.url.path[:200]}")
     problem.headers.update(error.headers or {})
-    return problem_response(problem, request.scope)
+    return problem_response(problem, request.scope["root_path"])
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     errors = [{"field": str(e["loc"][-1]), "detail": e["msg"]} for e in error.errors()]
-    return problem_response(Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors), request.scope)
+    return problem_response(
+        Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors), request.scope["root_path"]
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from app.network.weights import DECODER, ENCODER
+from app.origins import browser_origin
 
 # What Kubernetes puts into every pod beside a Service called impasto, and Docker's links did: IMPASTO_PORT=tcp://10.0.0.1:80.
 SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://\S+")
@@ -42,8 +43,10 @@ class Settings(BaseSettings):
     root_path: str = Field(
         "", pattern=r"^(/[^/?#\s]+)*$", description="path under which a proxy shows the service, as /impasto"
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins whose pages may call the service, separated by commas; * for any"
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(browser_origin)], ...], NoDecode] = Field(
+        (),
+        description="origins whose pages may call the service, separated by commas; https://*.site.example for every "
+        "subdomain, * for any",
     )
 
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from app.commands.health import local_address
 from app.files import write_whole
+from app.logs import log_to_stderr
 from app.settings import Settings, WrongSettings, read_settings
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def _serve(**given: str | None) -> None:
     from app.http.protocol import ProblemProtocol
     from app.main import create_app
 
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered to the client
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

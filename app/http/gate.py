@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from typing import Final
+from urllib.parse import quote
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,12 +19,13 @@ logger = logging.getLogger("impasto.http")
 # Asked every few seconds by machines: not worth a line of the log each.
 PROBES: Final = ("/healthz", "/readyz", "/metrics")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0
 LINGER_BYTES: Final = 64_000_000
 
 
 class Gate:
-    """Names each request, logs it in one line, and turns what nobody caught into a problem answer.
+    """Names each request, and logs it in one line.
 
     An answer given before the upload was read to its end closes the connection, but not at once: what is still
     coming is read and dropped for a while, because a client cut off in mid-send would never see the answer.
@@ -54,6 +56,33 @@ class Gate:
         return send_short
 
 
+class Unforeseen:
+    """Turns what nobody caught into a problem answer, or passes it on where the answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception:
+            logger.exception("request %s failed", scope["state"]["request_id"])
+            if begun:
+                raise
+            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
+            await problem_response(problem, scope["root_path"])(scope, receive, send)
+
+
 class _Exchange:
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         self.gate = gate
@@ -81,18 +110,15 @@ class _Exchange:
         except asyncio.CancelledError:
             if not self.gate.service.ended:
                 raise
-            await self._instead(Problem(SHUTTING_DOWN, "the service was told twice to stop"))
-        except Exception:
-            logger.exception("request %s failed", self.request_id)
-            if self.status:
-                raise
-            await self._instead(Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee"))
+            if not self.status:
+                problem = Problem(SHUTTING_DOWN, "the service was told twice to stop")
+                await problem_response(problem, scope["root_path"])(scope, self.receive, self.send)
         finally:
             logger.log(
                 logging.DEBUG if scope["path"].removeprefix(scope.get("root_path", "")) in PROBES else logging.INFO,
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
-                self.scope["path"],
+                quote(self.scope["path"][:LOGGED_PATH], errors="replace"),
                 self.status or "gone",
                 1000 * (time.monotonic() - since),
                 self.request_id,
@@ -103,10 +129,6 @@ class _Exchange:
         if root_path and scope["path"] == root_path and scope["method"] == "GET":
             return RedirectResponse(f"{root_path}/")  # what the page names, it names relative to its folder
         return self.gate.app
-
-    async def _instead(self, problem: Problem) -> None:
-        if not self.status:
-            await problem_response(problem, self.scope)(self.scope, self.receive, self.send)
 
     async def receive(self) -> Message:
         message = await self._receive()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
-from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -75,8 +74,8 @@ FIELD_TOO_LARGE = ProblemType(
     "field-too-large",
     413,
     "A text field is longer than the limit",
-    "Send files as files, with a file name.",
-    "strength has more than 1024 bytes of text; a file needs a file name",
+    "Send pictures as content, style and mask; every other field is a short text.",
+    "strength has more than 1024 bytes of text",
 )
 MALFORMED_MULTIPART = ProblemType(
     "malformed-multipart",
@@ -88,8 +87,8 @@ MALFORMED_MULTIPART = ProblemType(
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
-    "The body is not multipart/form-data",
-    "Send content and style as form files.",
+    "The body is not plain multipart/form-data",
+    "Send content and style as files of a form, neither compressed nor encoded.",
     "Content-Type is application/json; expected multipart/form-data",
 )
 BAD_REQUEST = ProblemType(
@@ -119,6 +118,13 @@ UNKNOWN_STYLE = ProblemType(
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
+)
+ORIGIN_NOT_ALLOWED = ProblemType(
+    "origin-not-allowed",
+    403,
+    "Pages of this origin may not call the service",
+    "Operators: name the page's origin in IMPASTO_CORS_ORIGINS.",
+    "pages of https://site.example may not call the service",
 )
 QUEUE_FULL = ProblemType(
     "queue-full",
@@ -179,7 +185,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
 
-def problem_response(problem: Problem, scope: Scope) -> JSONResponse:
-    """The answer a problem becomes, to the request of this scope."""
-    body = problem.kind.body(problem.detail, scope.get("root_path", ""), **problem.members)
+def problem_response(problem: Problem, root_path: str) -> JSONResponse:
+    """The answer a problem becomes; `root_path` is where a proxy shows the service."""
+    body = problem.kind.body(problem.detail, root_path, **problem.members)
     return JSONResponse(body, problem.kind.status, problem.headers, MEDIA_TYPE)

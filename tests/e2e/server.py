@@ -16,6 +16,9 @@ import httpx
 
 START_SECONDS = 60
 SERVE = (sys.executable, "-m", "app", "serve")
+# An engine that fails on some widths, with the protocol that `impasto serve` speaks.
+OPTIONS = ("--http", "app.http.protocol:ProblemProtocol", "--no-access-log")
+FAULTY = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", *OPTIONS)
 
 
 def free_port() -> int:
@@ -33,7 +36,8 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-        self._environment = {**os.environ, "IMPASTO_PORT": str(self.port), **environment}
+        ports = {"IMPASTO_PORT": str(self.port), "UVICORN_PORT": str(self.port)}
+        self._environment = {**os.environ, **ports, **environment}
         self._command = command
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
@@ -63,8 +67,8 @@ class Server:
 
     def log(self) -> str:
         """What it has written so far."""
-        self._log.seek(0)
-        return self._log.read()
+        # Not seek and read: the server writes where this file stands.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode()
 
     def resident_bytes(self) -> int:
         """Physical memory the process holds."""
