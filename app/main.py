@@ -44,9 +44,13 @@ Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lis
 def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
     """The service as an ASGI application; the engine loads when it starts.
 
-    `make_engine` makes another engine than the settings name, in the worker's thread.
+    Without `settings` it is as servers call it: they come from the environment, and where that is wrong the process
+    ends with one line. `make_engine` makes another engine than the settings name, in the worker's thread.
     """
-    settings = settings or read_settings()
+    try:
+        settings = settings or read_settings()
+    except WrongSettings as error:
+        sys.exit(f"Error: {error}")
     for variable in foreign_variables():
         logger.warning("%s is the address of a Kubernetes Service of this name, not a setting: ignored", variable)
     devices = engine_devices(settings.engine, settings.device)
@@ -85,13 +89,11 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app` is made when a server asks for it, not when somebody imports `create_app`."""
+    """`app` is made when a server first asks for it, not when somebody imports `create_app`."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return create_app()
-    except WrongSettings as error:
-        sys.exit(f"Error: {error}")
+    globals()["app"] = application = create_app()
+    return application
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -2,8 +2,8 @@
 
 import os
 import sys
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ def health(ready: bool, url: str | None) -> None:
     try:
         with opener.open(f"{address}/{'readyz' if ready else 'healthz'}", timeout=SECONDS) as answer:
             click.echo(f"{address} answers {answer.status}")
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         click.echo(f"{address}: {error}", err=True)
         sys.exit(1)
 
@@ -37,7 +37,7 @@ def _written() -> str | None:
     """The address the service wrote to IMPASTO_ADDRESS_FILE when it began to listen."""
     try:
         return Path(os.environ["IMPASTO_ADDRESS_FILE"]).read_text().strip()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ValueError):
         return None
 
 

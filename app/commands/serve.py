@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 import uvicorn
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
 
     SIGTERM, a supervisor's, first leaves balancers time to notice. While it drains, new work gets 503 and
     `Connection: close`. A second signal ends it at once; one that comes with the first, as where a whole group is
-    signalled and `make` passes its own on, is the same wish.
+    signalled and `make` passes its own on, is the same wish. While it starts, when nothing can be lost, one is enough.
     """
 
     def __init__(self, config: uvicorn.Config, service: "Service") -> None:
@@ -57,7 +57,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if not self.started:
-            self.should_exit = True
+            # Whoever loads the weights can't be told to stop, and may wait for a file system that hangs.
+            logger.info("%s: stopped before it was ready to serve", signal.Signals(sig).name)
+            _exit()
         elif not self._stop_since:
             self._stop_since = now
             self._loop.call_soon_threadsafe(self._begin_to_stop, sig)
@@ -85,6 +87,12 @@ class Server(uvicorn.Server):
                 logger.warning("not everything was finished within %g seconds", settings.grace_seconds)
             await self.service.end()
         self.should_exit = True
+
+
+def _exit() -> NoReturn:
+    """End without unwinding the process under native code that still runs, which would crash."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
@@ -116,6 +124,7 @@ def _serve(**given: str | None) -> None:
         access_log=False,
         server_header=False,
         ws="none",
+        workers=1,  # else uvicorn reads WEB_CONCURRENCY, which platforms set for servers of many processes
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=1,
     )
@@ -124,9 +133,7 @@ def _serve(**given: str | None) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     Server(config, app.state.service).run()
     if app.state.service.queue.busy:
-        # A batch outlasted the grace time; to unwind the process under the native code that runs it would crash.
-        logging.shutdown()
-        os._exit(0)
+        _exit()  # a batch outlasted the grace time
 
 
 serve = click.Command(

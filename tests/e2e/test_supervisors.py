@@ -31,6 +31,9 @@ KUBERNETES = {
     "IMPASTO_PORT_80_TCP_ADDR": "10.96.0.17",
 }
 
+# However slow the machine is, nothing is given up.
+PATIENT = {"grace_seconds": 600, "request_timeout": 600}
+
 
 def in_a_pod(*command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **KUBERNETES}
@@ -83,8 +86,8 @@ def test_ctrl_c_does_not_wait_for_balancers() -> None:
 
 
 def test_the_same_signal_twice_at_once_is_one_wish() -> None:
-    with Server() as server:
-        working = later(server, square(256), size="1536")
+    with Server(PATIENT) as server:
+        working = later(server, square(256), size="1024")
         wait_until(lambda: batches(server) == 1)
         server.process.terminate()
         time.sleep(0.01)
@@ -112,11 +115,35 @@ def test_a_signal_later_ends_it_at_once_and_what_is_in_flight_is_told() -> None:
         assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_hangs_can_be_stopped(stop: signal.Signals, tmp_path: Path) -> None:
+    """Weights on a file system that does not answer: a pipe nobody writes to."""
+    os.mkfifo(tmp_path / "decoder.safetensors")
+    environment = {**os.environ, "IMPASTO_DECODER_WEIGHTS": str(tmp_path / "decoder.safetensors"), "IMPASTO_PORT": "0"}
+    with subprocess.Popen(SERVE, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            while "Waiting for application startup" not in (line := process.stderr.readline()):
+                assert line, "ended before it began to start"
+            process.send_signal(stop)
+            assert process.wait(timeout=30) == 0
+            assert f"{stop.name}: stopped before it was ready to serve" in process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_a_number_of_processes_that_a_platform_sets_is_not_ours() -> None:
+    server = Server()
+    server._environment["WEB_CONCURRENCY"] = "auto"
+    with server:
+        assert server.client.get("/readyz").status_code == 200
+
+
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_a_whole_group_told_to_stop_with_make_in_front_loses_no_request(tmp_path: Path) -> None:
     """The signal comes twice: from the supervisor, and from make, which passes its own on."""
     (tmp_path / "Makefile").write_text(f"serve:\n\t@{' '.join(SERVE)}\n")
-    with Server(command=("setsid", "make", "-f", str(tmp_path / "Makefile"), "serve")) as server:
+    with Server(PATIENT, ("setsid", "make", "-f", str(tmp_path / "Makefile"), "serve")) as server:
         working = [later(server, square(128 + n), size="512") for n in range(3)]
         wait_until(lambda: batches(server) >= 1)
         os.killpg(server.process.pid, signal.SIGTERM)
@@ -145,15 +172,14 @@ def test_probes_are_no_lines_of_the_log() -> None:
         for path in ("/healthz", "/readyz", "/metrics", "/healthz/"):
             assert server.client.get(path).status_code == 200
         assert server.client.get("/problems").status_code == 200
-        log = server.log()
-    assert "/problems" in log
-    assert not re.search(r"/healthz|/readyz|/metrics", log)
+        wait_until(lambda: "/problems" in server.log())
+        assert not re.search(r"/healthz|/readyz|/metrics", server.log())
 
 
 def test_probes_are_logged_where_asked_for() -> None:
     with Server({"log_level": "debug"}) as server:
         server.client.get("/healthz")
-        assert "/healthz" in server.log()
+        wait_until(lambda: "/healthz" in server.log())
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +196,10 @@ def test_uvicorn_app_main_app_serves(plain: Server) -> None:
     assert send(plain, square(32)).status_code == 200
 
 
-def test_uvicorn_told_wrong_settings_says_so_in_a_line() -> None:
+@pytest.mark.parametrize("application", [("app.main:app",), ("--factory", "app.main:create_app")])
+def test_uvicorn_told_wrong_settings_says_so_in_a_line(application: tuple[str, ...]) -> None:
     environment = {**os.environ, "IMPASTO_THREADS": "many"}
-    command = (sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0")
+    command = (sys.executable, "-m", "uvicorn", *application, "--port", "0")
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode != 0
     assert "threads (IMPASTO_THREADS)" in run.stderr
@@ -180,9 +207,9 @@ def test_uvicorn_told_wrong_settings_says_so_in_a_line() -> None:
 
 
 def test_importing_the_application_makes_none() -> None:
-    code = "import app.main, sys; print('app' in vars(app.main), 'ncnn' in sys.modules)"
+    code = "import app.main, sys; print('app' in vars(app.main), 'ncnn' in sys.modules, app.main.app is app.main.app)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout.split() == ["False", "False"]
+    assert run.stdout.split() == ["False", "False", "True"], "made once, when it is asked for"
 
 
 @pytest.mark.parametrize("path", ["/stylize/", "//stylize", "/stylize//"])
