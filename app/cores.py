@@ -22,8 +22,9 @@ def available_cores(proc: Path = PROC) -> int:
 def _quotas(proc: Path) -> Iterator[float]:
     """Cores' worth of time that each group on the way up allows."""
     try:
-        groups = (proc / "self/cgroup").read_text().splitlines()
-        mounts = (proc / "self/mountinfo").read_text().splitlines()
+        # The names in them are bytes of any encoding.
+        groups = os.fsdecode((proc / "self/cgroup").read_bytes()).splitlines()
+        mounts = os.fsdecode((proc / "self/mountinfo").read_bytes()).splitlines()
     except OSError:
         return
     for line in groups:

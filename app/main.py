@@ -38,7 +38,7 @@ DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pas
 
 `curl -F content=@photo.jpg -F style=@painting.jpg http://127.0.0.1:8000/stylize -o result.jpg`
 
-Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lists them."""
+Every error is `application/problem+json` (RFC 9457); [/problems]({root_path}/problems) lists them."""
 
 
 def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
@@ -68,9 +68,8 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
         redoc_url=None,
         title="Impasto",
         version=version("impasto"),
-        description=DESCRIPTION,
+        description=DESCRIPTION.format(root_path=settings.root_path),
         lifespan=lifespan,
-        root_path=settings.root_path,
         redirect_slashes=False,
         exception_handlers={
             Problem: _problem,
@@ -109,6 +108,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(error.status_code, BAD_REQUEST)
     problem = Problem(kind, f"{asked_method(request.scope)} {request.url.path[:200]}")
     problem.headers.update(error.headers or {})
+    if error.status_code == 405:
+        # Static files name nothing, and routes of GET forget that the gate lets HEAD in by it (RFC 9110, 15.5.6).
+        allowed = set(problem.headers.get("Allow", "GET").split(", "))
+        problem.headers["Allow"] = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
     return problem_response(problem, request.scope["root_path"])
 
 

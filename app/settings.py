@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _Environment(settings_cls)
 
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _path(cls, value: object) -> object:
+        """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
+        return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -99,6 +99,13 @@ def test_a_group_outside_its_namespace(tmp_path: Path) -> None:
     assert available_cores(machine.proc) == 2
 
 
+def test_a_mount_whose_name_is_no_utf_8(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).mount("cgroup2", "", "0::/", {"cpu.max": "200000 100000"})
+    mounts = machine.proc / "self/mountinfo"
+    mounts.write_bytes(b"40 25 8:1 / /mnt/\xdcbung rw - ext4 /dev/sda1 rw\n" + mounts.read_bytes())
+    assert available_cores(machine.proc) == 2
+
+
 def test_no_cgroups_at_all(tmp_path: Path) -> None:
     assert available_cores(tmp_path / "nothing") == MANY
 

@@ -41,6 +41,19 @@ def test_a_senseless_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("/impasto", "/impasto"), ("/impasto/", "/impasto"), ("a/b/", "/a/b"), ("/", "")]
+)
+def test_a_root_path_is_taken_as_operators_write_it(written: str, meant: str) -> None:
+    assert Settings(root_path=written).root_path == meant
+
+
+@pytest.mark.parametrize("written", ["https://site.example/impasto", "/a?b", "/a b", "/a//b"])
+def test_what_is_no_path_is_refused(written: str) -> None:
+    with pytest.raises(ValidationError, match="root_path"):
+        Settings(root_path=written)
+
+
 def test_what_is_given_wins_over_the_environment_and_every_fault_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

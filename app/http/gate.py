@@ -104,7 +104,7 @@ class _Exchange:
 
     async def run(self) -> None:
         since = time.monotonic()
-        scope = _as_routed(self.scope)
+        scope = _as_routed(self.scope, self.gate.service.settings.root_path)
         try:
             await self._app(scope)(scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -115,7 +115,7 @@ class _Exchange:
                 await problem_response(problem, scope["root_path"])(scope, self.receive, self.send)
         finally:
             logger.log(
-                logging.DEBUG if scope["path"].removeprefix(scope.get("root_path", "")) in PROBES else logging.INFO,
+                logging.DEBUG if scope["path"].removeprefix(scope["root_path"]) in PROBES else logging.INFO,
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
                 quote(self.scope["path"][:LOGGED_PATH], errors="replace"),
@@ -125,7 +125,7 @@ class _Exchange:
             )
 
     def _app(self, scope: Scope) -> ASGIApp:
-        root_path = scope.get("root_path", "")
+        root_path = scope["root_path"]
         if root_path and scope["path"] == root_path and scope["method"] == "GET":
             return RedirectResponse(f"{root_path}/")  # what the page names, it names relative to its folder
         return self.gate.app
@@ -175,19 +175,20 @@ def asked_method(scope: Scope) -> str:
     return method
 
 
-def _as_routed(scope: Scope) -> Scope:
+def _as_routed(scope: Scope, root_path: str) -> Scope:
     """The request as the routes know it.
 
     HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110). A path
-    begins with the root path (as ASGI has it), whether a proxy took that away or not. Doubled slashes and one at the
+    begins with the root path (as ASGI has it; the setting, or else the server's), whether a proxy took that away or
+    not. Doubled slashes and one at the
     end, as clients make them of addresses put together, mean nothing: to redirect would lose the body.
     """
     scope["state"]["asked_method"] = scope["method"]
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    root_path = scope.get("root_path", "")
+    root_path = root_path or scope.get("root_path", "")
     path = re.sub("//+", "/", scope["path"])
     if not f"{path}/".startswith(f"{root_path}/"):
         path = root_path + path
     if path != f"{root_path}/":
         path = path.rstrip("/")
-    return {**scope, "method": method, "path": path}
+    return {**scope, "method": method, "path": path, "root_path": root_path}

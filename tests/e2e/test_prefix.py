@@ -46,6 +46,11 @@ def test_the_documentation_and_all_it_loads_is_there(prefixed: httpx.Client) -> 
         assert found.status_code == 200, address
     document = prefixed.get(urljoin(str(page.url), "/impasto/openapi.json")).json()
     assert [server["url"] for server in document["servers"]] == ["/impasto"]
+    links = re.findall(r"\]\((/[^)]*)\)", document["info"]["description"])
+    assert links
+    for link in links:
+        assert link.startswith("/impasto/")
+        assert prefixed.get(urljoin(str(page.url), link)).status_code == 200
 
 
 def test_a_problems_type_can_be_followed(prefixed: httpx.Client) -> None:
@@ -74,3 +79,4 @@ def test_the_prefix_without_its_slash_leads_to_the_one_with_it() -> None:
         assert answer.headers["location"] == "/impasto/"
         assert server.client.get("/impasto/healthz").status_code == 200
         assert server.client.get("/healthz").status_code == 200, "a probe does not come through the proxy"
+        assert "WARNING" not in server.log()

@@ -234,7 +234,10 @@ def test_a_method_that_is_not_for_a_path_is_named_with_those_that_are(client: ht
         assert problem(answer, 405, "method-not-allowed")["detail"] == f"{method} /stylize"
         assert answer.headers["Allow"] == "POST"
     assert client.head("/stylize").headers["Allow"] == "POST"
-    assert "GET" in client.post("/healthz").headers["Allow"]
+    for path in ("/healthz", "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
+        assert problem(client.post(path), 405, "method-not-allowed")
+        assert client.options(path).headers["Allow"] == "GET, HEAD"
+        assert client.head(path).status_code == client.get(path).status_code == 200
 
 
 def test_probes_see_the_way_out_before_connections_are_refused() -> None:
