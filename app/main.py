@@ -17,6 +17,7 @@ from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
 from app.http.gate import Gate
+from app.http.page import mount_page
 from app.http.problems import (
     BAD_REQUEST,
     INVALID_REQUEST,
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
+    mount_page(app, settings.page)
     app.add_middleware(Gate, service=service)
     if settings.cors_origins:
         app.add_middleware(

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from app.engine.base import Picture, feature_grid, pad
-from app.engine.styles import StyleLibrary
+from app.styles.library import StyleLibrary
 from app.engine.work import Style, StylePicture, Work
 from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded, decode, decode_mask, decode_style

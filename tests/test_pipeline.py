@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.engine.styles import StyleLibrary, style_id
+from app.styles.library import StyleLibrary, style_id
 from app.engine.work import StylePicture
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
 from app.network.blend import ChannelStatistics, StyleCode

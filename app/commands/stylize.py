@@ -17,7 +17,7 @@ from tqdm import tqdm
 from app.configured import configured_engine, picture_limits
 from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
-from app.engine.styles import StyleLibrary, style_id
+from app.styles.library import StyleLibrary, style_id
 from app.engine.worker import encode_styles
 from app.files import write_whole
 from app.images.sniff import PICTURE_SUFFIXES

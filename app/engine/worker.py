@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from app.engine.base import Engine, Job
-from app.engine.styles import StyleLibrary
+from app.styles.library import StyleLibrary
 from app.engine.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
 from app.files import DISK_FULL
 from app.network.blend import StyleCode, shares

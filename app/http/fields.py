@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from app.engine.styles import StyleLibrary, style_id
+from app.styles.library import StyleLibrary, style_id
 from app.http.forms import File, Form
 from app.http.problems import INVALID_REQUEST, Problem
 from app.options import MAX_STYLES, Options

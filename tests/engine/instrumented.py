@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from app.engine.base import Job, Picture
 from app.engine.batching import BatchingQueue
-from app.engine.styles import StyleLibrary
+from app.styles.library import StyleLibrary
 from app.engine.work import (
     Done,
     Work,

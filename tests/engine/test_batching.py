@@ -8,7 +8,7 @@ import pytest
 
 from app.engine.base import Job, feature_grid
 from app.engine.batching import BatchingQueue
-from app.engine.styles import StyleLibrary
+from app.styles.library import StyleLibrary
 from app.engine.work import (
     DeadlinePassed,
     Done,

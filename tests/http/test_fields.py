@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from app.engine.styles import StyleLibrary, style_id
+from app.styles.library import StyleLibrary, style_id
 from app.http.fields import Asked, read_fields
 from app.http.forms import File, Form
 from app.http.problems import Problem

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from app.engine.styles import StyleLibrary, style_id
+from app.styles.library import StyleLibrary, style_id
 from app.network.blend import ChannelStatistics, StyleCode
 
 
