@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     )
 
     page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
-    styles_dir: Path | None = Field(None, description="folder of pictures that stand ready as styles, beside the shipped")
+    styles_dir: Path | None = Field(
+        None, description="folder of pictures that stand ready as styles, beside the shipped"
+    )
 
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")

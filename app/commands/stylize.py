@@ -17,7 +17,6 @@ from tqdm import tqdm
 from app.configured import configured_engine, picture_limits
 from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
-from app.styles.library import StyleLibrary, style_id
 from app.engine.worker import encode_styles
 from app.files import write_whole
 from app.images.sniff import PICTURE_SUFFIXES
@@ -25,6 +24,7 @@ from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
 from app.settings import Settings, WrongSettings, read_settings
+from app.styles.library import StyleLibrary, style_id
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from app.engine.base import Engine
-from app.styles.library import StyleLibrary
 from app.engine.work import DeadlinePassed, Done, Item, Refused, Work, WorkerDied
 from app.engine.worker import Worker
+from app.styles.library import StyleLibrary
 
 
 class BatchingQueue:

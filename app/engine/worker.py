@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from app.engine.base import Engine, Job
-from app.styles.library import StyleLibrary
 from app.engine.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
 from app.files import DISK_FULL
 from app.network.blend import StyleCode, shares
+from app.styles.library import StyleLibrary
 
 logger = logging.getLogger("impasto.worker")
 

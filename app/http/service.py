@@ -10,12 +10,12 @@ from typing import Final, ParamSpec, TypeVar
 from app.configured import picture_limits
 from app.engine.base import Engine
 from app.engine.batching import BatchingQueue
-from app.styles.library import StyleLibrary
-from app.styles.ready import SHIPPED, ready_styles
 from app.engine.work import Refused
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.settings import Settings
+from app.styles.library import StyleLibrary
+from app.styles.ready import SHIPPED, ready_styles
 
 # A batch that is running when the grace time is over may still end in this time.
 STOP_SECONDS: Final = 1.0
@@ -33,7 +33,9 @@ class Service:
         self.metrics = Metrics()
         folders = (SHIPPED, *((settings.styles_dir,) if settings.styles_dir else ()))
         self.ready = ready_styles(folders, settings.max_pixels)
-        self.library = StyleLibrary(settings.style_cache_bytes, {name: style.path for name, style in self.ready.items()})
+        self.library = StyleLibrary(
+            settings.style_cache_bytes, {name: style.path for name, style in self.ready.items()}
+        )
         self.queue = BatchingQueue(
             engines,
             self.library,

@@ -18,7 +18,9 @@ from app.styles.library import style_id
 logger = logging.getLogger("impasto.styles")
 
 SHIPPED: Final = Path(__file__).parent / "ready"
-LIST: Final = "styles.json"  # names and credits beside the pictures: {"credit": …, "styles": [{"file", "name", "credit"}]}
+LIST: Final = (
+    "styles.json"  # names and credits beside the pictures: {"credit": …, "styles": [{"file", "name", "credit"}]}
+)
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 THUMBNAIL_SIDE: Final = 240
 
