@@ -16,7 +16,7 @@ settings.load_profile("impasto")
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """Tests that change a server's state start their own."""
-    with Server({"cors_origins": "https://gallery.example"}) as running:
+    with Server({"cors_origins": "HTTPS://Gallery.example:443/, https://*.site.example, null"}) as running:
         yield running
 
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from app.engine.base import Job, Picture
 from app.engine.batching import BatchingQueue
-from app.styles.library import StyleLibrary
 from app.engine.work import (
     Done,
     Work,
 )
 from app.network.blend import StyleCode, shares
+from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 

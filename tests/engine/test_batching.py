@@ -8,7 +8,6 @@ import pytest
 
 from app.engine.base import Job, feature_grid
 from app.engine.batching import BatchingQueue
-from app.styles.library import StyleLibrary
 from app.engine.work import (
     DeadlinePassed,
     Done,
@@ -20,6 +19,7 @@ from app.engine.work import (
 )
 from app.network.blend import shares
 from app.network.weights import WeightsError, read_weights
+from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.engine.instrumented import (
     FAILS,
