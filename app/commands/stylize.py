@@ -18,12 +18,12 @@ from app.configured import configured_engine, picture_limits
 from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
 from app.engine.styles import StyleLibrary, style_id
-from app.engine.worker import encode_styles
 from app.files import write_whole
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
+from app.queue.worker import encode_styles
 from app.settings import Settings, WrongSettings, read_settings
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}

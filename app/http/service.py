@@ -9,11 +9,11 @@ from typing import Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
-from app.engine.batching import BatchingQueue
 from app.engine.styles import StyleLibrary
-from app.engine.work import Refused
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.queue.batching import BatchingQueue
+from app.queue.work import Refused
 from app.settings import Settings
 
 # A batch that is running when the grace time is over may still end in this time.

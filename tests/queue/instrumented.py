@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.engine.base import Job, Picture
-from app.engine.batching import BatchingQueue
 from app.engine.styles import StyleLibrary
-from app.engine.work import (
+from app.network.blend import StyleCode, shares
+from app.queue.batching import BatchingQueue
+from app.queue.work import (
     Done,
     Work,
 )
-from app.network.blend import StyleCode, shares
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from app.engine.base import Engine
 from app.engine.styles import StyleLibrary
-from app.engine.work import DeadlinePassed, Done, Item, Refused, Work, WorkerDied
-from app.engine.worker import Worker
+from app.queue.work import DeadlinePassed, Done, Item, Refused, Work, WorkerDied
+from app.queue.worker import Worker
 
 
 class BatchingQueue:

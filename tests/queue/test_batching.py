@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from app.engine.base import Job, feature_grid
-from app.engine.batching import BatchingQueue
 from app.engine.styles import StyleLibrary
-from app.engine.work import (
+from app.network.blend import shares
+from app.network.weights import WeightsError, read_weights
+from app.queue.batching import BatchingQueue
+from app.queue.work import (
     DeadlinePassed,
     Done,
     Refused,
@@ -18,10 +20,9 @@ from app.engine.work import (
     WorkerDied,
     WorkFailed,
 )
-from app.network.blend import shares
-from app.network.weights import WeightsError, read_weights
 from tests.engine.engines import engine, style
-from tests.engine.instrumented import (
+from tests.pictures import photo
+from tests.queue.instrumented import (
     FAILS,
     KILLS,
     Instrumented,
@@ -32,7 +33,6 @@ from tests.engine.instrumented import (
     soon,
     work,
 )
-from tests.pictures import photo
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 
 from app.engine.base import Engine, Job
 from app.engine.styles import StyleLibrary
-from app.engine.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
 from app.files import DISK_FULL
 from app.network.blend import StyleCode, shares
+from app.queue.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
 
 logger = logging.getLogger("impasto.worker")
 
