@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine
+from app.engine.base import Engine, complete
 from app.engine.create import EngineUnavailable
 from app.engine.styles import StyleLibrary, style_id
 from app.files import write_whole
@@ -23,7 +23,7 @@ from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
-from app.queue.worker import encode_styles
+from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
@@ -153,8 +153,7 @@ class Run:
                     StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
                 ]
                 prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            job = encode_styles(self.engine, prepared.work, self.library)
-            (result,) = self.engine.stylize([job])
+            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
             format = _format(self.options, file, prepared.photo.format)
             data = finish(prepared, result, self.options, format)
         except FieldError as error:

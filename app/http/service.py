@@ -13,7 +13,7 @@ from app.engine.styles import StyleLibrary
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.queue.batching import BatchingQueue
-from app.queue.work import Refused
+from app.queue.work import Hooks, Refused
 from app.settings import Settings
 
 # A batch that is running when the grace time is over may still end in this time.
@@ -36,8 +36,12 @@ class Service:
             self.library,
             settings.batch_pixels,
             settings.queue_seconds,
-            self.metrics.batches.observe,
-            self.metrics.shared.inc,
+            Hooks(
+                batch=self.metrics.batches.observe,
+                step=lambda priority, seconds: self.metrics.network.labels(priority).inc(seconds),
+                shared=self.metrics.shared.inc,
+                dropped=self.metrics.dropped.inc,
+            ),
         )
         self.metrics.watch(self.queue)
         self.draining = False
@@ -68,12 +72,23 @@ class Service:
 
     def check_ready(self) -> None:
         """Raise the Problem for which a load balancer should send work elsewhere."""
-        self.check_open(time.monotonic() + self.settings.request_timeout)
+        self._check_serving()
         if not self.queue.alive:
             raise Problem(NOT_READY, "a worker is not running; it is being restarted", retry_after=2)
+        try:
+            self.queue.admit(self.settings.request_timeout)
+        except Refused as refused:
+            raise queue_full(refused) from None
 
     def check_open(self, deadline: float) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
+        self._check_serving()
+        try:
+            self.queue.admit_unread(deadline - time.monotonic())
+        except Refused as refused:
+            raise queue_full(refused) from None
+
+    def _check_serving(self) -> None:
         if self.draining:
             raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
         if not self.queue.serving:
@@ -85,10 +100,6 @@ class Service:
                 limit=self.settings.max_requests,
                 retry_after=self.queue.seconds_ahead(),
             )
-        try:
-            self.queue.admit(deadline - time.monotonic())
-        except Refused as refused:
-            raise queue_full(refused) from None
 
     @contextmanager
     def serving(self) -> Iterator[None]:

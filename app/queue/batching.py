@@ -1,28 +1,35 @@
 """The batching worker queue: asyncio on one side, one worker thread per device on the other.
 
-A worker sleeps until there is work, takes the oldest item and whatever waits that batches with it, within a budget
-of pixels, and never waits on a timer. A failure stays with its item, and a result is the same as if it had come alone.
+A worker sleeps until there is work, takes an item and whatever waits that batches with it, within a budget of pixels,
+and never waits on a timer. Between two steps of it the device may go to other work (`app.queue.desk`). A failure stays
+with its item, and a result is the same as if it had come alone.
 """
 
 import asyncio
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from app.engine.base import Engine
 from app.engine.styles import StyleLibrary
-from app.queue.work import DeadlinePassed, Done, Item, Refused, Work, WorkerDied
+from app.queue.load import Load, RecentSizes
+from app.queue.run import Run
+from app.queue.waiting import Waiting
+from app.queue.work import DeadlinePassed, Done, Hooks, Item, Priority, Refused, Work, WorkerDied, line_of
 from app.queue.worker import Worker
+
+# Where requests are turned away before they are read, one is let in this often, to see what sizes are asked for now.
+PROBE_SECONDS: Final = 1.0
 
 
 class BatchingQueue:
     """A bounded queue before one worker thread per engine.
 
     `engines` make an engine each, in the worker's own thread, again after a worker died. `budget` is the most pixels
-    in one batch (one item may be larger); `max_seconds` bounds the work that waits, as estimated from the rate
-    measured. `on_batch` hears the size of each batch, `on_shared` of each request that shares another's result.
+    in one batch (one item may be larger); `max_seconds` bounds an interactive item's wait, as estimated from the rate
+    measured.
     """
 
     def __init__(
@@ -31,18 +38,19 @@ class BatchingQueue:
         library: StyleLibrary,
         budget: int,
         max_seconds: float,
-        on_batch: Callable[[int], None],
-        on_shared: Callable[[], None],
+        hooks: Hooks | None = None,
     ) -> None:
         self._budget = budget
         self._max_seconds = max_seconds
-        self._on_shared = on_shared
-        self._waiting: deque[Item] = deque()
-        self._by_key: dict[bytes, Item] = {}
+        self._hooks = hooks or Hooks()
+        self._waiting = Waiting()
+        self._by_key: dict[tuple[bytes | None, Priority], Item] = {}
+        self._sizes = RecentSizes()
         self._wake = threading.Condition()
+        self._idle = 0
         self._closing = threading.Event()
         self._workers = [
-            Worker(f"impasto-worker-{index}", make, self._take, self._closing, library, on_batch)
+            Worker(f"impasto-worker-{index}", make, self._next_run, self._closing, library, self._hooks)
             for index, make in enumerate(engines)
         ]
 
@@ -57,11 +65,10 @@ class BatchingQueue:
                 raise worker.failure
 
     def close(self, timeout: float | None = None) -> None:
-        """Fail what waits, let running batches end within `timeout` seconds, and stop the workers."""
+        """Fail what waits, let what is begun end within `timeout` seconds, and stop the workers."""
         self._closing.set()
         with self._wake:
-            dropped = list(self._waiting)
-            self._waiting.clear()
+            dropped = self._waiting.take_all()
             self._wake.notify_all()
         for item in dropped:
             item.resolve(WorkerDied("the service is stopping"))
@@ -80,7 +87,7 @@ class BatchingQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether a worker's thread still runs, as one may after `close` gave up its batch."""
+        """Whether a worker's thread still runs, as one may after `close` gave up what it had begun."""
         return any(worker.is_alive() for worker in self._workers)
 
     @property
@@ -90,97 +97,142 @@ class BatchingQueue:
 
     @property
     def items(self) -> int:
-        """Items waiting."""
-        return len(self._waiting)
+        """Interactive items waiting."""
+        return len(self._items(Priority.INTERACTIVE))
+
+    @property
+    def background_items(self) -> int:
+        """Background items waiting."""
+        return len(self._items(Priority.BACKGROUND))
 
     @property
     def pixels(self) -> float:
-        """Work waiting, in content pixels."""
-        with self._wake:
-            return sum(item.work.pixels for item in self._waiting)
+        """Interactive work waiting, in content pixels."""
+        return sum(item.pixels for item in self._items(Priority.INTERACTIVE))
+
+    @property
+    def paused(self) -> int:
+        """Batches begun and left for others, for the time being."""
+        return sum(max(0, len(worker.desk.runs) - 1) for worker in self._workers)
 
     @property
     def rate(self) -> float:
         """Content pixels a second, all workers together, as last measured."""
         return sum(worker.rate for worker in self._workers if worker.alive) or self._workers[0].rate
 
-    def seconds_ahead(self) -> float:
-        """Estimated time until an item put in now would be started."""
-        now = time.monotonic()
-        running = sum(worker.pixels_left(now) for worker in self._workers)
-        return (self.pixels + running) / self.rate
+    def seconds_ahead(self, pixels: float = 0.0) -> float:
+        """Estimated time until an interactive item of this size, put in now, would be begun."""
+        return self._load().until(line_of(Priority.INTERACTIVE, pixels)) / self.rate
 
-    def admit(self, seconds_left: float, pixels: float = 0.0) -> None:
-        """Raise Refused where work of this size would wait too long, or end past its deadline."""
-        ahead = self.seconds_ahead()
-        longest_wait = min(self._max_seconds, seconds_left - pixels / self.rate)
-        if ahead > max(0.0, longest_wait):
-            raise Refused(ahead - max(0.0, longest_wait), self._max_seconds)
+    def admit(self, seconds_left: float, pixels: float | None = None) -> None:
+        """Raise Refused where interactive work of this size would wait too long, or end past its deadline.
 
-    async def run(self, work: Work, deadline: float) -> Done:
+        None for work of a size not known yet: it is taken to be as little as the least that has come lately.
+        """
+        if pixels is None:
+            pixels = self._sizes.least
+        line, load = line_of(Priority.INTERACTIVE, pixels), self._load()
+        late = max(
+            load.until(line) / self.rate - self._max_seconds, load.until(line, pixels) / self.rate - seconds_left
+        )
+        if load and late > 0:
+            raise Refused(late, self._max_seconds)
+
+    def admit_unread(self, seconds_left: float) -> None:
+        """`admit` for a request before its upload is read; now and then one is let in to learn its size."""
+        if self._sizes.age < PROBE_SECONDS:
+            self.admit(seconds_left)
+
+    async def run(self, work: Work, deadline: float = math.inf, priority: Priority = Priority.INTERACTIVE) -> Done:
         """Wait for a result until `deadline`, on the clock of time.monotonic.
 
-        Cancelling gives the place in the queue back. Raises a QueueError.
+        Cancelling gives the place in the queue back, or the device at the next step. Background work is not refused:
+        who sends it, a frame after another, bounds what he has in the queue. Raises a QueueError.
         """
         seconds_left = deadline - time.monotonic()
         if seconds_left <= 0:
             raise DeadlinePassed("the time was over before the work was queued")
         with self._wake:
-            item = self._enter(work, seconds_left)
+            item = self._enter(work, seconds_left, priority)
             future = item.join(deadline)
         try:
-            async with asyncio.timeout(seconds_left):
+            async with asyncio.timeout(seconds_left if seconds_left < math.inf else None):
                 return await future
         except TimeoutError:
             raise DeadlinePassed("the time was over before the result was there") from None
         finally:
             self._leave(item, future)
 
-    def _enter(self, work: Work, seconds_left: float) -> Item:
-        """The item of equal work that is in the queue or running, else a new one."""
+    def _enter(self, work: Work, seconds_left: float, priority: Priority) -> Item:
+        """The item of equal work that is in the queue or begun, else a new one."""
         with self._wake:
             if self._closing.is_set():
                 raise WorkerDied("the service is stopping")
-            if work.key is not None and (item := self._by_key.get(work.key)):
-                self._on_shared()
-                return item
-            self.admit(seconds_left, work.pixels)
-            item = Item(work, self._forget)
-            self._waiting.append(item)
+            if work.key is not None and (known := self._by_key.get((work.key, priority))):
+                self._hooks.shared()
+                return known
+            item = Item(work, priority, self._forget)
+            if priority is Priority.INTERACTIVE:
+                self._sizes.add(item.pixels)
+                self.admit(seconds_left, item.pixels)
+            self._waiting.add(item)
             if work.key is not None:
-                self._by_key[work.key] = item
+                self._by_key[work.key, priority] = item
             self._wake.notify()
             return item
 
     def _leave(self, item: Item, future: "asyncio.Future[Done]") -> None:
         with self._wake:
-            if item.leave(future) and item in self._waiting:
-                self._waiting.remove(item)
+            if item.leave(future) and self._waiting.remove(item):
                 self._forget(item)
 
     def _forget(self, item: Item) -> None:
         """Nobody can join an item whose outcome is there."""
+        key = (item.work.key, item.line.priority)
         with self._wake:
-            if item.work.key is not None and self._by_key.get(item.work.key) is item:
-                del self._by_key[item.work.key]
+            if self._by_key.get(key) is item:
+                del self._by_key[key]
 
-    def _take(self) -> list[Item]:
-        """Sleep until there is work, then the oldest item and what batches with it; nothing when closing."""
+    def _items(self, priority: Priority | None = None) -> list[Item]:
+        """What waits."""
         with self._wake:
-            while not self._waiting and not self._closing.is_set():
+            return self._waiting.items(priority)
+
+    def _load(self) -> Load:
+        load = Load()
+        for item in self._items():
+            load.add(item.line, item.pixels)
+        for worker in self._workers:
+            for run in worker.desk.runs:
+                load.add(run.line, worker.pixels_left(run))
+        return load
+
+    def _next_run(self, worker: Worker) -> Run | None:
+        """Sleep until there is a step for a worker to take, and say of what; None when there will be none."""
+        with self._wake:
+            while True:
+                now = time.monotonic()
+                for item in self._waiting.take_late(now):
+                    item.resolve(DeadlinePassed("the time was over before the work was begun"))
+                for run in worker.desk.runs:
+                    if not run.wanted(now):
+                        return self._dropped(run, worker)
+                # What waits is left to workers that have nothing to do.
+                waiting = [] if worker.desk.runs and self._idle else self._waiting.lines
+                line = worker.desk.choose(waiting)
+                if line:
+                    begun = worker.desk.run_of(line)
+                    return begun or worker.begin(self._waiting.take_batch(line, self._budget))
+                if self._closing.is_set():
+                    return None
+                self._idle += 1
                 self._wake.wait()
-            batch: list[Item] = []
-            left: deque[Item] = deque()
-            budget = float(self._budget)
-            now = time.monotonic()
-            for item in self._waiting:
-                pixels = math.prod(item.work.shape)
-                if item.deadline <= now:
-                    item.resolve(DeadlinePassed("the time was over before the work was started"))
-                elif not batch or (item.work.shape == batch[0].work.shape and pixels <= budget):
-                    batch.append(item)
-                    budget -= pixels
-                else:
-                    left.append(item)
-            self._waiting = left
-            return batch
+                self._idle -= 1
+
+    def _dropped(self, run: Run, worker: Worker) -> Run:
+        """A run nobody waits for any longer: from here on nobody can join it."""
+        for item in run.items:
+            item.resolve(DeadlinePassed("the time was over before the result was there"))
+        run.dropped = True
+        worker.desk.remove(run)
+        return run

@@ -1,4 +1,4 @@
-"""One device's thread: loads its engine, then takes batches until the queue closes; outlives its own death."""
+"""One device's thread: loads its engine, then takes steps until the queue closes; outlives its own death."""
 
 import logging
 import threading
@@ -8,11 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from app.engine.base import Engine, Job
+from app.engine.base import Engine, Picture, complete
 from app.engine.styles import StyleLibrary
 from app.files import DISK_FULL
-from app.network.blend import StyleCode, shares
-from app.queue.work import Done, Item, StorageFull, Style, Work, WorkerDied, WorkFailed
+from app.network.blend import shares
+from app.queue.desk import Desk
+from app.queue.run import Run, batch_steps
+from app.queue.work import Done, Hooks, Item, StorageFull, Work, WorkerDied, WorkFailed
 
 logger = logging.getLogger("impasto.worker")
 
@@ -22,64 +24,56 @@ LONGEST_RESTART_PAUSE: Final = 30.0
 RATE_WEIGHT: Final = 0.5
 
 
-def encode_styles(engine: Engine, work: Work, library: StyleLibrary) -> Job:
-    """The job for an engine: styles that are still pictures are encoded, unless the library has their code by now."""
-
-    def code(style: Style) -> StyleCode:
-        if isinstance(style, StyleCode):
-            return style
-        if style.name is None:
-            return engine.encode_style(style.pixels)
-        known = library.code(style.name, style.size)
-        if known is None:
-            known = engine.encode_style(style.pixels)
-            library.keep_code(style.name, style.size, known)
-        return known
-
-    return Job(work.content, tuple(code(style) for style in work.styles), work.share)
-
-
 class Worker(threading.Thread):
-    """Runs what `take` gives, which sleeps until there is a batch, on the engine that `make` makes in this thread.
+    """Takes steps of what `next_run` gives, which sleeps until there is work, on an engine that it makes by `make`.
 
-    `ready` is set once the first engine has loaded and run, or failed to: then `failure` says why.
+    `desk` is what it has begun, for `next_run` to choose from. `ready` is set once the first engine has loaded and run,
+    or failed to: then `failure` says why.
     """
 
     def __init__(
         self,
         name: str,
         make: Callable[[], Engine],
-        take: Callable[[], list[Item]],
+        next_run: "Callable[[Worker], Run | None]",
         closing: threading.Event,
         library: StyleLibrary,
-        on_batch: Callable[[int], None],
+        hooks: Hooks,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._make = make
-        self._take = take
+        self._next_run = next_run
         self._closing = closing
         self._library = library
-        self._on_batch = on_batch
+        self._hooks = hooks
+        self._engine: Engine | None = None
+        self.desk = Desk()
         self.ready = threading.Event()
         self.failure: Exception | None = None
         self.alive = False
         self.engine_name = ""
         self.rate = 1e6
-        self._batch: list[Item] = []
-        self._batch_since = 0.0
-        self._batch_pixels = 0.0
 
-    def pixels_left(self, now: float) -> float:
-        """Estimated rest of the batch that is running."""
-        return max(0.0, self._batch_pixels - self.rate * (now - self._batch_since)) if self._batch else 0.0
+    def begin(self, items: list[Item]) -> Run:
+        """Put a batch on the desk."""
+        if self._engine is None:
+            raise RuntimeError("a worker without an engine has no use for a batch")
+        self._hooks.batch(len(items))
+        run = Run(items, self._engine, self._library)
+        self.desk.add(run)
+        return run
+
+    def pixels_left(self, run: Run) -> float:
+        """Estimated rest of a run on the desk."""
+        return max(0.0, run.pixels - self.rate * run.seconds)
 
     def run(self) -> None:
         pause = 1.0
         while not self._closing.is_set():
             try:
-                engine = self._load()
+                self._load()
                 pause = 1.0
-                while self._serve(engine):
+                while self._serve():
                     pass
             except BaseException as error:
                 self._lose()
@@ -97,63 +91,71 @@ class Worker(threading.Thread):
             self.join(timeout)
         self._lose()
 
-    def _load(self) -> Engine:
-        engine = self._make()
-        self.engine_name = engine.name
-        self._warm_up(engine)
+    def _load(self) -> None:
+        self._engine = self._make()
+        self.engine_name = self._engine.name
+        self._warm_up(self._engine)
         self.alive = True
         self.ready.set()
-        return engine
 
     def _warm_up(self, engine: Engine) -> None:
         """Run a picture twice: the first pays for what libraries put off, the second gives a rate to start from."""
-        picture = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
+        picture: Picture = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
         work = Work(picture, (engine.encode_style(picture),), shares([1.0]))
         for _ in range(2):
             since = time.monotonic()
-            engine.stylize([encode_styles(engine, work, self._library)])
+            complete(batch_steps(engine, [work], self._library))
             self.rate = work.pixels / (time.monotonic() - since)
 
-    def _serve(self, engine: Engine) -> bool:
-        batch = self._take()
-        if not batch:
-            return not self._closing.is_set()
-        self._batch_since = time.monotonic()
-        self._batch_pixels = sum(item.work.pixels for item in batch)
-        self._batch = batch
-        self._on_batch(len(batch))
-        done = self._stylize(engine, batch)
-        seconds = time.monotonic() - self._batch_since
-        if done:
-            self.rate += RATE_WEIGHT * (self._batch_pixels / seconds - self.rate)
-        self._batch = []
+    def _serve(self) -> bool:
+        """Take one step; False when there will be no more."""
+        run = self._next_run(self)
+        if run is None:
+            return False
+        if run.dropped:
+            run.close()
+            self._hooks.dropped()
+        else:
+            self._advance(run)
         return True
 
-    def _stylize(self, engine: Engine, batch: list[Item]) -> bool:
-        """Run one batch and hand over its results; one by one where together they fail. True if it ran at once."""
+    def _advance(self, run: Run) -> None:
+        """Take one step of a run, and hand over its results where it was the last."""
+        before = run.seconds
         try:
-            jobs = [encode_styles(engine, item.work, self._library) for item in batch]
-            results = engine.stylize(jobs)
+            results = run.step()
         except Exception as error:
-            if len(batch) == 1:
-                logger.exception("a picture of %s could not be stylised", batch[0].work.content.shape)
-                full = isinstance(error, OSError) and error.errno in DISK_FULL
-                text = f"the network failed on this picture ({type(error).__name__})"
-                batch[0].resolve(StorageFull("the temporary folder is full") if full else WorkFailed(text))
-            else:
-                logger.warning("a batch of %d failed (%r); trying each alone", len(batch), error)
-                for item in batch:
-                    self._stylize(engine, [item])
-            return False
+            self._fail(run, error)
+            return
+        finally:
+            self.desk.charge(run.line, run.seconds - before)
+            self._hooks.step(run.line.priority, run.seconds - before)
+        if results is None:
+            return
+        self.desk.remove(run)
+        self.rate += RATE_WEIGHT * (run.pixels / run.seconds - self.rate)
         now = time.monotonic()
-        for item, pixels in zip(batch, results, strict=True):
-            waited = self._batch_since - item.since
-            item.resolve(Done(pixels, waited, now - self._batch_since, len(batch)))
-        return True
+        for item, pixels in zip(run.items, results, strict=True):
+            item.resolve(Done(pixels, now - item.since - run.seconds, run.seconds, len(run.items)))
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        """A batch that failed is tried again picture by picture; a picture that failed alone is given up."""
+        self.desk.remove(run)
+        if len(run.items) > 1:
+            logger.warning("a batch of %d failed (%r); trying each alone", len(run.items), error)
+            for item in run.items:
+                self.begin([item])
+            return
+        (item,) = run.items
+        logger.error("a picture of %s could not be stylised", item.work.content.shape, exc_info=error)
+        full = isinstance(error, OSError) and error.errno in DISK_FULL
+        text = f"the network failed on this picture ({type(error).__name__})"
+        item.resolve(StorageFull("the temporary folder is full") if full else WorkFailed(text))
 
     def _lose(self) -> None:
         """Give back what was held when the thread's work broke off."""
         self.alive = False
-        lost, self._batch = self._batch, []
-        for item in lost:
-            item.resolve(WorkerDied("the worker stopped while it held this picture"))
+        lost, self.desk.runs = self.desk.runs, ()
+        for run in lost:
+            for item in run.items:
+                item.resolve(WorkerDied("the worker stopped while it held this picture"))

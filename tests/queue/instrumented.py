@@ -10,10 +10,7 @@ from app.engine.base import Job, Picture
 from app.engine.styles import StyleLibrary
 from app.network.blend import StyleCode, shares
 from app.queue.batching import BatchingQueue
-from app.queue.work import (
-    Done,
-    Work,
-)
+from app.queue.work import Done, Hooks, Work
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 
@@ -63,7 +60,7 @@ def running(
     on_shared: Callable[[], None] = lambda: None,
 ) -> Iterator[BatchingQueue]:
     makers = [lambda made=made: made for made in engines]
-    queue = BatchingQueue(makers, StyleLibrary(1_000_000), budget, max_seconds, lambda size: None, on_shared)
+    queue = BatchingQueue(makers, StyleLibrary(1_000_000), budget, max_seconds, Hooks(shared=on_shared))
     queue.start()
     for each in engines:
         each.forget()
