@@ -1,6 +1,8 @@
 """What the routes share for the life of an application."""
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +18,12 @@ from app.queue.batching import BatchingQueue
 from app.queue.work import Hooks, Refused
 from app.settings import Settings
 
+logger = logging.getLogger("impasto")
+
 # A batch that is running when the grace time is over may still end in this time.
 STOP_SECONDS: Final = 1.0
+
+EXIT_STATUS: Final = 1
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +47,10 @@ class Service:
                 step=lambda priority, seconds: self.metrics.network.labels(priority).inc(seconds),
                 shared=self.metrics.shared.inc,
                 dropped=self.metrics.dropped.inc,
+                lost=lambda reason: self.metrics.lost.labels(reason).inc(),
+                hopeless=self._end,
             ),
+            settings.stuck_seconds,
         )
         self.metrics.watch(self.queue)
         self.draining = False
@@ -66,6 +75,21 @@ class Service:
         self.draining = True
         await self._idle.wait()
 
+    @property
+    def _trouble(self) -> str:
+        return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
+
+    def _end(self, reason: str) -> None:
+        """Answer who waits, and end the process with an error, to be started again; from a thread of the queue."""
+        logger.critical("%s; the process ends, to be started again", reason)
+        self.draining = True
+        self.queue.close(0)
+        until = time.monotonic() + STOP_SECONDS
+        while self._exchanges and time.monotonic() < until:
+            time.sleep(0.01)
+        logging.shutdown()
+        os._exit(EXIT_STATUS)
+
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run picture work off the event loop, at most `image_threads` at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
@@ -74,7 +98,7 @@ class Service:
         """Raise the Problem for which a load balancer should send work elsewhere."""
         self._check_serving()
         if not self.queue.alive:
-            raise Problem(NOT_READY, "a worker is not running; it is being restarted", retry_after=2)
+            raise Problem(NOT_READY, f"a worker {self._trouble}", retry_after=2)
         try:
             self.queue.admit(self.settings.request_timeout)
         except Refused as refused:
@@ -92,7 +116,7 @@ class Service:
         if self.draining:
             raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
         if not self.queue.serving:
-            raise Problem(NOT_READY, "the worker is not running; it is being restarted", retry_after=2)
+            raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
         if self._in_flight >= self.settings.max_requests:
             raise Problem(
                 QUEUE_FULL,

@@ -17,6 +17,7 @@ from app.engine.styles import StyleLibrary
 from app.queue.load import Load, RecentSizes
 from app.queue.run import Run
 from app.queue.waiting import Waiting
+from app.queue.watch import HOPELESS, TICKS, Pulse, Watch
 from app.queue.work import DeadlinePassed, Done, Hooks, Item, Priority, Refused, Work, WorkerDied, line_of
 from app.queue.worker import Worker
 
@@ -29,7 +30,7 @@ class BatchingQueue:
 
     `engines` make an engine each, in the worker's own thread, again after a worker died. `budget` is the most pixels
     in one batch (one item may be larger); `max_seconds` bounds an interactive item's wait, as estimated from the rate
-    measured.
+    measured. A step that takes `stuck_seconds`, and many times what it should, is hopeless (`app.queue.watch`).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class BatchingQueue:
         budget: int,
         max_seconds: float,
         hooks: Hooks | None = None,
+        stuck_seconds: float = 60.0,
     ) -> None:
         self._budget = budget
         self._max_seconds = max_seconds
@@ -49,13 +51,17 @@ class BatchingQueue:
         self._wake = threading.Condition()
         self._idle = 0
         self._closing = threading.Event()
+        names = [f"impasto-worker-{index}" for index in range(len(engines))]
+        pulses = [Pulse(name, stuck_seconds / HOPELESS) for name in names]
+        self._watch = Watch(pulses, stuck_seconds / TICKS, self._closing, self._hooks.hopeless)
         self._workers = [
-            Worker(f"impasto-worker-{index}", make, self._next_run, self._closing, library, self._hooks)
-            for index, make in enumerate(engines)
+            Worker(name, make, self._next_run, self._closing, library, self._hooks, pulse)
+            for name, make, pulse in zip(names, engines, pulses, strict=True)
         ]
 
     def start(self) -> None:
         """Start the workers and wait until each has loaded and run once; raises what kept one from it."""
+        self._watch.start()
         for worker in self._workers:
             worker.start()
         for worker in self._workers:
@@ -78,12 +84,17 @@ class BatchingQueue:
     @property
     def alive(self) -> bool:
         """Whether every worker has an engine loaded and takes work."""
-        return all(worker.alive for worker in self._workers)
+        return all(worker.serving for worker in self._workers)
 
     @property
     def serving(self) -> bool:
         """Whether any worker takes work."""
-        return any(worker.alive for worker in self._workers)
+        return any(worker.serving for worker in self._workers)
+
+    @property
+    def stuck(self) -> int:
+        """Workers that are in one step for many times what it should take."""
+        return sum(worker.stuck for worker in self._workers)
 
     @property
     def busy(self) -> bool:

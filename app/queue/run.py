@@ -39,6 +39,7 @@ class Run:
     def __init__(self, items: Sequence[Item], engine: Engine, library: StyleLibrary) -> None:
         self.items = items
         self.line: Line = items[0].line
+        self.shape = (*items[0].work.shape, len(items))
         self.pixels = sum(item.pixels for item in items)
         self._seconds = 0.0
         self._since: float | None = None
