@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Final, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
@@ -22,6 +22,8 @@ logger = logging.getLogger("impasto")
 
 # A batch that is running when the grace time is over may still end in this time.
 STOP_SECONDS: Final = 1.0
+# What was given up then has this time to be told so.
+LAST_SECONDS: Final = 1.0
 
 EXIT_STATUS: Final = 1
 
@@ -48,14 +50,17 @@ class Service:
                 shared=self.metrics.shared.inc,
                 dropped=self.metrics.dropped.inc,
                 lost=lambda reason: self.metrics.lost.labels(reason).inc(),
-                hopeless=self._end,
+                hopeless=self._give_up,
             ),
             settings.stuck_seconds,
         )
         self.metrics.watch(self.queue)
+        # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
+        self.leaving = False
         self.draining = False
+        self.ended = False
         self._in_flight = 0
-        self._exchanges = 0
+        self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
@@ -72,19 +77,26 @@ class Service:
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
-        self.draining = True
+        self.leaving = self.draining = True
         await self._idle.wait()
 
-    @property
-    def _trouble(self) -> str:
-        return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
+    async def end(self) -> None:
+        """Give up what is in flight: whoever has no answer yet gets 503."""
+        self.leaving = self.draining = True
+        await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._idle.wait()
+        self.ended = True
+        for exchange in self._exchanges:
+            exchange.cancel()
 
-    def _end(self, reason: str) -> None:
-        """Answer who waits, and end the process with an error, to be started again; from a thread of the queue."""
+    def _give_up(self, reason: str) -> None:
+        """End the process with an error, to be started again, once who waits is told so; from a thread of the queue."""
         logger.critical("%s; the process ends, to be started again", reason)
-        self.draining = True
+        self.leaving = self.draining = True
         self.queue.close(0)
-        until = time.monotonic() + STOP_SECONDS
+        until = time.monotonic() + LAST_SECONDS
         while self._exchanges and time.monotonic() < until:
             time.sleep(0.01)
         logging.shutdown()
@@ -96,6 +108,8 @@ class Service:
 
     def check_ready(self) -> None:
         """Raise the Problem for which a load balancer should send work elsewhere."""
+        if self.leaving:
+            raise Problem(SHUTTING_DOWN, "the service is about to stop", retry_after=1)
         self._check_serving()
         if not self.queue.alive:
             raise Problem(NOT_READY, f"a worker {self._trouble}", retry_after=2)
@@ -111,6 +125,10 @@ class Service:
             self.queue.admit_unread(deadline - time.monotonic())
         except Refused as refused:
             raise queue_full(refused) from None
+
+    @property
+    def _trouble(self) -> str:
+        return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
 
     def _check_serving(self) -> None:
         if self.draining:
@@ -137,12 +155,14 @@ class Service:
     @contextmanager
     def exchanging(self) -> Iterator[None]:
         """Count any request as in flight, until the last byte of its answer is sent."""
-        self._exchanges += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._exchanges.add(task)
         self._idle.clear()
         try:
             yield
         finally:
-            self._exchanges -= 1
+            self._exchanges.discard(task)
             if not self._exchanges:
                 self._idle.set()
 
