@@ -14,6 +14,7 @@ from app.queue.batching import BatchingQueue
 from app.queue.work import (
     DeadlinePassed,
     Done,
+    Hooks,
     Refused,
     StylePicture,
     Work,
@@ -290,5 +291,5 @@ def test_equal_work_in_the_queue_is_run_once_for_all_who_wait(held: Instrumented
         assert [len(batch) for batch in held.batches] == [1, 2]
         assert len(shared) == 2
 
-    with running(held, on_shared=lambda: shared.append(None)) as queue:
+    with running(held, hooks=Hooks(shared=lambda: shared.append(None))) as queue:
         asyncio.run(main(queue))
