@@ -9,6 +9,7 @@ from app.queue.work import Line, Priority
 
 REMEMBERED_SECONDS: Final = 10.0
 REMEMBERED: Final = 64
+TELLING: Final = 8  # fewer say nothing of the next
 
 
 class Load:
@@ -56,9 +57,10 @@ class RecentSizes:
 
     @property
     def least(self) -> float:
-        """The least work of those of the last seconds, in content pixels; 0 where there were none."""
+        """The least work of those of the last seconds, in content pixels; 0 where they were few."""
         since = time.monotonic() - REMEMBERED_SECONDS
-        return min((pixels for at, pixels in self._last if at > since), default=0.0)
+        recent = [pixels for at, pixels in self._last if at > since]
+        return min(recent) if len(recent) >= TELLING else 0.0
 
     @property
     def age(self) -> float:

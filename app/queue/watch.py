@@ -71,9 +71,7 @@ class Pulse:
             logger.warning("%s", self)
 
     def __str__(self) -> str:
-        return (
-            f"{self._name} has been {self._doing} for {self._stood:.0f} s, {self._limit:.0f} s are the most it may take"
-        )
+        return f"{self._name} has been {self._doing} for {self._stood:.0f} s, {self._limit:.0f} s at most were expected"
 
 
 class Watch(threading.Thread):

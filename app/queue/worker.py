@@ -110,9 +110,8 @@ class Worker(threading.Thread):
                     return
                 self._hooks.lost(loss(error))
                 if device_failed(error) and (not loaded or self._health.device_lost_again):
-                    self._hooks.hopeless(
-                        f"{self.name}: the device fails again after its engine was made anew ({error})"
-                    )
+                    text = str(error).partition("\n")[0]
+                    self._hooks.hopeless(f"{self.name}: the device fails again after its engine was made anew: {text}")
                     return
                 logger.exception("the worker is lost (%s), and starts again in %g s", loss(error), self._pause)
             self._closing.wait(self._pause)

@@ -3,14 +3,14 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.queue.desk import LEAD_SECONDS, Desk
-from app.queue.load import Load, RecentSizes
+from app.queue.load import TELLING, Load, RecentSizes
 from app.queue.work import Line, Priority, line_of
 
-STEP = 0.01
+STEP = 0.05
 WORK = st.floats(0.5, 20)
 LINES = [Line(Priority.INTERACTIVE, level) for level in (8, 10, 12)] + [Line(Priority.BACKGROUND, 9)]
 
@@ -22,6 +22,7 @@ def test_without_work_nothing_is_ahead() -> None:
     assert load.until(LINES[0], 7.0) == 7.0
 
 
+@settings(max_examples=40)
 @given(work=st.lists(WORK, min_size=4, max_size=4), mine=st.integers(0, 2))
 def test_the_estimate_is_when_the_desk_has_served_it(work: list[float], mine: int) -> None:
     load, left, desk = Load(), dict(zip(LINES, work, strict=True)), Desk()
@@ -38,12 +39,15 @@ def test_the_estimate_is_when_the_desk_has_served_it(work: list[float], mine: in
     assert now == pytest.approx(load.until(LINES[mine]), abs=3 * (LEAD_SECONDS + 10 * STEP))
 
 
-def test_the_least_of_the_recent_sizes_is_known() -> None:
+def test_the_least_of_the_recent_sizes_is_known_once_they_are_many() -> None:
     sizes = RecentSizes()
     assert sizes.least == 0
     assert sizes.age == math.inf
     for pixels in (5e6, 7e4, 3e5):
         sizes.add(pixels)
+    assert sizes.least == 0
+    for _ in range(TELLING):
+        sizes.add(5e6)
     assert sizes.least == 7e4
     assert sizes.age < 10
 

@@ -64,7 +64,7 @@ def test_the_log_tells_when_it_stands_and_when_it_goes_on(pulse: Pulse, caplog: 
                 pulse.note(6.0)
         pulse.note(1.0)
     assert [record.message for record in caplog.records] == [
-        "worker has been in a step of 1 x 640x480 pixels for 12 s, where 10 s are long",
+        "worker has been in a step of 1 x 640x480 pixels for 12 s, 10 s at most were expected",
         "worker goes on",
     ]
 
