@@ -13,7 +13,6 @@ from typing import BinaryIO
 import numpy as np
 
 from app.engine.base import Picture, feature_grid, pad
-from app.engine.work import Style, StylePicture, Work
 from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded, decode, decode_mask, decode_style
 from app.images.encode import encode
@@ -21,6 +20,7 @@ from app.images.errors import ImageError
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
 from app.options import Options
+from app.queue.work import Style, StylePicture, Work
 from app.styles.library import StyleLibrary
 
 

@@ -5,7 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from app.engine.base import Picture, padded_shape
 from app.network.blend import FloatArray, StyleCode
@@ -18,6 +19,53 @@ ENCODER_PART: Final = 2 / 3
 STYLE_PART: Final = ENCODER_PART + 0.18
 # What a picture costs however small it is, so that a run of thumbnails does not make the network look slow.
 LEAST_PIXELS: Final = 4096
+
+
+class Priority(StrEnum):
+    """Classes of work, first those whom somebody waits for; for them background work gives way between two steps."""
+
+    INTERACTIVE = "interactive"
+    BACKGROUND = "background"
+
+
+class Line(NamedTuple):
+    """Where an item waits: with those of its class whose work is between `least_pixels` and four times that."""
+
+    priority: Priority
+    level: int
+
+    @property
+    def least_pixels(self) -> int:
+        """The least work in this line, in content pixels."""
+        return int(4**self.level)
+
+
+class Loss(StrEnum):
+    """Why a worker is lost: its thread died, its device failed, or it failed on one picture after another."""
+
+    DIED = "died"
+    DEVICE = "device-error"
+    FAILURES = "failures"
+
+
+def _nobody(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears what the queue does, from any thread: `batch` the size of each batch begun, `step` the class and the
+    seconds of each step, `shared` of each request that gets an equal one's result, `dropped` of each batch given up
+    between two steps because nobody waited for it any longer; `lost` why a worker is lost and made anew, `hopeless` why
+    that will not do and the process has to end.
+    """
+
+    batch: Callable[[int], None] = _nobody
+    step: Callable[[Priority, float], None] = _nobody
+    shared: Callable[[], None] = _nobody
+    dropped: Callable[[], None] = _nobody
+    lost: Callable[[Loss], None] = _nobody
+    hopeless: Callable[[str], None] = _nobody
 
 
 class QueueError(Exception):
@@ -88,7 +136,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Done:
-    """A result, uint8 (H, W, 3), and how it came about: times in seconds, and the batch it was in."""
+    """A result, uint8 (H, W, 3), and how it came about: times in seconds, and the batch it was in.
+
+    `queue_seconds` is all the time that others had the network, those in the midst of it too.
+    """
 
     pixels: Picture
     queue_seconds: float
@@ -96,11 +147,18 @@ class Done:
     batch_size: int
 
 
+def line_of(priority: Priority, pixels: float) -> Line:
+    """The line for work of a class and a size."""
+    return Line(priority, (int(pixels).bit_length() - 1) // 2)
+
+
 class Item:
     """Work in the queue, and everyone who waits for it, each until a deadline of his own."""
 
-    def __init__(self, work: Work, on_resolve: "Callable[[Item], None]") -> None:
+    def __init__(self, work: Work, priority: Priority, on_resolve: "Callable[[Item], None]") -> None:
         self.work = work
+        self.pixels = work.pixels
+        self.line = line_of(priority, work.pixels)
         self._on_resolve = on_resolve
         self.since = time.monotonic()
         self._waiters: dict[asyncio.Future[Done], float] = {}

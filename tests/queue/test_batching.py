@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 
 from app.engine.base import Job, feature_grid
-from app.engine.batching import BatchingQueue
-from app.engine.work import (
+from app.network.blend import shares
+from app.network.weights import WeightsError, read_weights
+from app.queue.batching import BatchingQueue
+from app.queue.work import (
     DeadlinePassed,
     Done,
+    Hooks,
     Refused,
     StylePicture,
     Work,
     WorkerDied,
     WorkFailed,
 )
-from app.network.blend import shares
-from app.network.weights import WeightsError, read_weights
 from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
-from tests.engine.instrumented import (
+from tests.pictures import photo
+from tests.queue.instrumented import (
     FAILS,
     KILLS,
     Instrumented,
@@ -32,7 +34,6 @@ from tests.engine.instrumented import (
     soon,
     work,
 )
-from tests.pictures import photo
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_one_whose_deadline_passes_is_not_started(held: Instrumented) -> None:
     async def main(queue: BatchingQueue) -> None:
         first = await occupied(queue, held)
         with pytest.raises(DeadlinePassed):
-            await queue.run(work(32), soon(0.05))
+            await queue.run(work(32), soon(0.5))
         with pytest.raises(DeadlinePassed):
             await queue.run(work(32), soon(-1))
         held.gate.set()
@@ -154,10 +155,10 @@ def test_one_whose_deadline_passes_is_not_started(held: Instrumented) -> None:
 def test_the_worker_keeps_to_deadlines_even_while_the_event_loop_is_stuck(held: Instrumented) -> None:
     async def main(queue: BatchingQueue) -> None:
         first = await occupied(queue, held)
-        late = asyncio.create_task(queue.run(work(32), soon(0.2)))
+        late = asyncio.create_task(queue.run(work(32), soon(1.0)))
         await asyncio.sleep(0)
         assert queue.items == 1
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(1.2)  # noqa: ASYNC251
         held.gate.set()
         while queue.items:
             time.sleep(0.001)  # noqa: ASYNC251
@@ -248,7 +249,7 @@ def test_start_raises_what_keeps_an_engine_from_loading(tmp_path) -> None:  # ty
         read_weights(missing)
         return Instrumented()
 
-    queue = BatchingQueue([make], StyleLibrary(0), 1, 1.0, lambda size: None, lambda: None)
+    queue = BatchingQueue([make], StyleLibrary(0), 1, 1.0)
     with pytest.raises(WeightsError, match=missing.name):
         queue.start()
     assert not queue.alive
@@ -278,7 +279,7 @@ def test_equal_work_in_the_queue_is_run_once_for_all_who_wait(held: Instrumented
     async def main(queue: BatchingQueue) -> None:
         first = await occupied(queue, held)
         (one,) = await queued(queue, work(32, key=b"same"))
-        impatient = asyncio.create_task(queue.run(work(32, key=b"same"), soon(0.05)))
+        impatient = asyncio.create_task(queue.run(work(32, key=b"same"), soon(0.5)))
         leaving = asyncio.create_task(queue.run(work(32, key=b"same"), soon()))
         (other,) = await queued(queue, work(32, key=b"other"))
         with pytest.raises(DeadlinePassed):
@@ -290,5 +291,5 @@ def test_equal_work_in_the_queue_is_run_once_for_all_who_wait(held: Instrumented
         assert [len(batch) for batch in held.batches] == [1, 2]
         assert len(shared) == 2
 
-    with running(held, on_shared=lambda: shared.append(None)) as queue:
+    with running(held, hooks=Hooks(shared=lambda: shared.append(None))) as queue:
         asyncio.run(main(queue))

@@ -5,13 +5,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from app.engine.batching import BatchingQueue
-from app.engine.work import (
+from app.queue.batching import BatchingQueue
+from app.queue.work import (
     Done,
     QueueError,
     Work,
 )
-from tests.engine.instrumented import (
+from tests.queue.instrumented import (
     FAILS,
     KILLS,
     Instrumented,

@@ -3,21 +3,23 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
-from app.engine.base import Job, Picture
-from app.engine.batching import BatchingQueue
-from app.engine.work import (
-    Done,
-    Work,
-)
+from app.engine.base import Job, Picture, Steps, encode_style_steps, stylize_steps
+from app.engine.tiles import Limits
 from app.network.blend import StyleCode, shares
+from app.queue.batching import BatchingQueue
+from app.queue.work import Done, Hooks, Work
 from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 
 FAILS, KILLS = 18, 20
+SMALL_TILES = Limits(tile_width=136, slab_rows=16)
+
+T = TypeVar("T")
 
 
 class Instrumented:
@@ -55,15 +57,54 @@ class Instrumented:
         self.encoded = 0
 
 
+class Stepped(Instrumented):
+    """The same in small tiles, with the gate before each step, and a diary of steps: the width they are of."""
+
+    step_pixels = SMALL_TILES.tile_width**2
+    compile_seconds = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = engine("ncnn", SMALL_TILES)
+        self.steps: list[int] = []
+
+    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
+        return (yield from self._noted(picture.shape[1], encode_style_steps(self.engine, picture)))
+
+    def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
+        self.batches.append(list(jobs))
+        return (yield from self._noted(jobs[0].content.shape[1], stylize_steps(self.engine, jobs)))
+
+    def _noted(self, width: int, steps: Steps[T]) -> Steps[T]:
+        try:
+            while True:
+                self.steps.append(width)
+                self.entered.release()
+                assert self.gate.wait(30)
+                if width == KILLS:
+                    raise SystemExit("killed by a test")
+                next(steps)
+                yield
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            steps.close()
+
+    def forget(self) -> None:
+        super().forget()
+        self.steps.clear()
+
+
 @contextmanager
 def running(
     *engines: Instrumented,
     budget: int = 100_000,
     max_seconds: float = 60.0,
-    on_shared: Callable[[], None] = lambda: None,
+    hooks: Hooks | None = None,
 ) -> Iterator[BatchingQueue]:
     makers = [lambda made=made: made for made in engines]
-    queue = BatchingQueue(makers, StyleLibrary(1_000_000), budget, max_seconds, lambda size: None, on_shared)
+    queue = BatchingQueue(makers, StyleLibrary(1_000_000), budget, max_seconds, hooks)
     queue.start()
     for each in engines:
         each.forget()
@@ -76,7 +117,7 @@ def running(
 
 
 def work(side: int = 32, width: int | None = None, strength: float = 1.0, name: str = "coffee", **more: bytes) -> Work:
-    content = photo("astronaut", 64)[:side, : width or side]
+    content = photo("astronaut", 64 if side <= 64 else 512)[:side, : width or side]
     return Work(content, (style(name),), shares([1.0], strength), **more)
 
 
