@@ -20,12 +20,14 @@ class Job:
     """One picture to repaint.
 
     `content`: uint8 (H, W, 3) RGB, any size from 1x1; `styles`: N style codes; `share`: float32 (N, 1) or, with
-    masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included.
+    masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included; `alpha`:
+    uint8 (H, W), above 0 somewhere, of a picture that is not opaque: each position counts as far as it can be seen.
     """
 
     content: Picture
     styles: tuple[StyleCode, ...]
     share: FloatArray
+    alpha: Picture | None = None
 
 
 class Engine(Protocol):
@@ -35,8 +37,8 @@ class Engine(Protocol):
     def name(self) -> str:
         """For people: which library on which device."""
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        """uint8 (H, W, 3) RGB -> its style code."""
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        """uint8 (H, W, 3) RGB, and alpha as of a Job -> its style code."""
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         """Repaint jobs of equal `padded_shape`: uint8 (H, W, 3) each, of exactly its content's size.

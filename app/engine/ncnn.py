@@ -52,9 +52,9 @@ class NcnnEngine:
     def name(self) -> str:
         return f"ncnn on the CPU, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
-    def encode_style(self, picture: Picture) -> StyleCode:
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
         self._memory.prepare(picture)
-        return self._network.encode_style(picture)
+        return self._network.encode_style(picture, alpha)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         results = []

@@ -23,7 +23,7 @@ from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.layout import FEATURES, STRIDE
 
-EVERYWHERE: Final = ShareMap(np.ones((1, 1), np.float32))
+ALL: Final = np.ones((1, 1), np.float32)  # a share
 READ_ROWS: Final = 32  # rows of a layer adapted at once: several arrays of their size are in memory then
 
 
@@ -90,27 +90,28 @@ class TiledNetwork:
         self._limits = limits
         self._before_column = before_column
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        """uint8 (H, W, 3) RGB -> its style code. Raises OSError when features do not fit on the disk either."""
-        layer, statistics = self._relu4_1(picture)
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        """As an `app.engine.base.Engine`. Raises OSError when features do not fit on the disk either."""
+        share = ShareMap(ALL, alpha=alpha)
+        layer, statistics = self._relu4_1(picture, share)
         decoded = []
         for segment, weight in self._segments:
-            layer, moments = self._through(segment, len(weight) // 2, layer, EVERYWHERE)
+            layer, moments = self._through(segment, len(weight) // 2, layer, share)
             decoded += moments.statistics
         layer.store.close()
         return StyleCode(statistics, tuple(decoded))
 
     def stylize(self, job: Job) -> Picture:
         """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
-        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]))
-        layer, statistics = self._relu4_1(job.content)
+        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]), job.alpha)
+        layer, statistics = self._relu4_1(job.content, share)
         layer.move = Movement([statistics], [style.relu4_1 for style in job.styles])
         for number, (segment, weight) in enumerate(self._segments):
             layer, moments = self._through(segment, len(weight) // 2, layer, share)
             layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)
         return self._painted(layer, share, job.content.shape)
 
-    def _relu4_1(self, picture: Picture) -> tuple["_Layer", ChannelStatistics]:
+    def _relu4_1(self, picture: Picture, share: ShareMap) -> tuple["_Layer", ChannelStatistics]:
         height, width = feature_grid(*picture.shape[:2])
         moments = Moments()
         with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
@@ -119,9 +120,10 @@ class TiledNetwork:
                 row = 0
                 for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
                     features = column.kept(slab)
-                    moments.add(features)
+                    down = slice(row, row + features.shape[1])
+                    moments.add(features, share.visible(down, slice(column.first, column.last)))
                     store.put(row, column.first, features)
-                    row += features.shape[1]
+                    row = down.stop
         return _Layer(store, height, width, 1), moments.statistics
 
     def _through(
@@ -134,7 +136,7 @@ class TiledNetwork:
         memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
         with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
             for down, across, features in self._parts(segment, layer, share):
-                moments.add(features, share.part(down, across, scale))
+                moments.add(features, share.weights(down, across, scale))
                 store.put(down.start, across.start, features)
         return _Layer(store, height, width, scale), moments
 

@@ -29,14 +29,14 @@ def encode_styles(engine: Engine, work: Work, library: StyleLibrary) -> Job:
         if isinstance(style, StyleCode):
             return style
         if style.name is None:
-            return engine.encode_style(style.pixels)
+            return engine.encode_style(style.pixels, style.alpha)
         known = library.code(style.name, style.size)
         if known is None:
-            known = engine.encode_style(style.pixels)
+            known = engine.encode_style(style.pixels, style.alpha)
             library.keep_code(style.name, style.size, known)
         return known
 
-    return Job(work.content, tuple(code(style) for style in work.styles), work.share)
+    return Job(work.content, tuple(code(style) for style in work.styles), work.share, work.alpha)
 
 
 class Worker(threading.Thread):

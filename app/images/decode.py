@@ -20,6 +20,7 @@ from app.images.errors import ImageError, TooManyPixels, UnreadableImage
 from app.images.profile import to_srgb
 from app.images.sniff import read_header
 from app.images.tiff import orientation
+from app.images.visible import WHITE, laid_on
 
 # Pillow's own check warns or raises by one limit for the whole process. `Picture` refuses sooner, by the caller's.
 Image.MAX_IMAGE_PIXELS = None
@@ -69,14 +70,24 @@ def decode(file: BinaryIO, *, max_pixels: int, size: int | None = None, limit: i
     return Decoded(rgb, alpha, picture.format)
 
 
+def decode_trimmed(file: BinaryIO, *, max_pixels: int, size: int) -> Decoded:
+    """A picture without its wholly transparent margins, then its long side reduced to `size`, never enlarged.
+
+    Raises UnreadableImage or TooManyPixels.
+    """
+    picture = Picture(file, max_pixels)
+    rgb, alpha = picture.pixels(min(size, picture.long_side), trimmed=True)
+    return Decoded(rgb, alpha, picture.format)
+
+
 def decode_style(file: BinaryIO, *, max_pixels: int, size: int) -> NDArray[np.uint8]:
-    """A style picture as (H, W, 3) uint8, its long side reduced to `size`, never enlarged, transparency on white.
+    """A picture to learn from or to judge by, (H, W, 3) uint8: its long side reduced as above, transparency on white.
 
     Raises UnreadableImage or TooManyPixels.
     """
     picture = Picture(file, max_pixels)
     rgb, alpha = picture.pixels(min(size, picture.long_side))
-    return rgb if alpha is None else on_white(rgb, alpha)
+    return rgb if alpha is None else laid_on(rgb, alpha, WHITE)
 
 
 def decode_mask(file: BinaryIO, *, max_pixels: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -85,12 +96,6 @@ def decode_mask(file: BinaryIO, *, max_pixels: int, width: int, height: int) -> 
     Raises UnreadableImage or TooManyPixels.
     """
     return Picture(file, max_pixels).mask(width, height)
-
-
-def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colour (H, W, 3) as seen through alpha (H, W) before a white wall."""
-    part = alpha[:, :, None].astype(np.uint16)
-    return ((rgb * part + 255 * (255 - part) + 127) // 255).astype(np.uint8)
 
 
 class Picture:
@@ -110,11 +115,15 @@ class Picture:
         self._size = self._image.size
         self.long_side = max(self._size)
 
-    def pixels(self, long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Colour (H, W, 3) and alpha (H, W) or None, at that long side."""
+    def pixels(self, long_side: int, trimmed: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Colour (H, W, 3) and alpha (H, W) or None, at that long side; trimmed, at most at that."""
         size = fitted(*self._size, long_side)
         with self._guarded():
             colour, alpha, box = self._layers(size)
+            if trimmed and alpha is not None and (bounds := alpha.getbbox()):
+                colour, alpha = colour.crop(bounds), layers.unless_opaque(alpha.crop(bounds))
+                box = (0, 0, *colour.size)
+                size = fitted(*colour.size, min(long_side, max(colour.size)))
             profile = self._profile or self._image.info.get("icc_profile")
             if colour.mode == "LAB":
                 colour = to_srgb(colour, profile)
@@ -127,7 +136,7 @@ class Picture:
             if alpha is None:
                 return rgb, None
             opacity = np.array(self._upright(alpha))
-            rgb[opacity == 0] = 255
+            rgb[opacity == 0] = WHITE
             return rgb, opacity
 
     def mask(self, width: int, height: int) -> NDArray[np.uint8]:

@@ -23,9 +23,11 @@ def load(image: ImageFile) -> tuple[Image.Image, Image.Image | None]:
     elif isinstance(key, tuple) and stored == "RGB;16B":
         image.info["transparency"] = tuple(level >> 8 for level in key)
     colour, alpha = split(image)
-    if alpha is not None and alpha.getextrema() == (255, 255):
-        alpha = None
-    return colour, alpha
+    return colour, alpha and unless_opaque(alpha)
+
+
+def unless_opaque(alpha: Image.Image) -> Image.Image | None:
+    return None if alpha.getextrema() == (255, 255) else alpha
 
 
 def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -33,9 +33,9 @@ class Instrumented:
         self.batches: list[list[Job]] = []
         self.encoded = 0
 
-    def encode_style(self, picture: Picture) -> StyleCode:
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
         self.encoded += 1
-        return self.engine.encode_style(picture)
+        return self.engine.encode_style(picture, alpha)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         self.batches.append(list(jobs))
