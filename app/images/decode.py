@@ -17,9 +17,10 @@ from PIL import Image, ImageChops
 
 from app.images import layers
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
+from app.images.orientation import exif_orientation, xmp_orientation
 from app.images.profile import to_srgb
 from app.images.sniff import read_header
-from app.images.tiff import orientation
+from app.images.unended import ended
 from app.images.visible import WHITE, laid_on
 
 # Pillow's own check warns or raises by one limit for the whole process. `Picture` refuses sooner, by the caller's.
@@ -108,10 +109,14 @@ class Picture:
         self.format = header.format
         self._profile = header.profile
         with self._guarded():
-            self._image = Image.open(BytesIO(header.data), formats=(header.format,))
+            data = header.data if header.ended else ended(header.data)
+            self._image = Image.open(BytesIO(data), formats=(header.format,))
             refuse_above(max_pixels, *self._image.size)
-            exif = self._image.info.get("exif", b"")
-        self._orientation = header.orientation if header.orientation != 1 else orientation(exif)
+            # Pillow would turn a TIFF by its XMP, but does not tell its size so.
+            xmp = self._image.info.pop("xmp", b"")
+            found = header.orientation or exif_orientation(self._image.info.get("exif", b""))
+            # AVIF's own turn, which Pillow passes on as EXIF, is the only one that counts.
+            self._orientation = found or (xmp_orientation(xmp) if header.format != "avif" else None) or 1
         self._size = self._image.size
         self.long_side = max(self._size)
 

@@ -1,6 +1,6 @@
 """TIFF: the first directory of a file, which is what EXIF is too."""
 
-from struct import calcsize, error, unpack_from
+from struct import calcsize, unpack_from
 from typing import Final
 
 from app.images.errors import UnreadableImage
@@ -44,22 +44,10 @@ def directory(data: bytes) -> dict[int, tuple[int, int]]:
     return tags
 
 
-def orientation(exif: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is broken, which is no reason to fail."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    if exif[:2] not in (b"II", b"MM"):
-        return 1
-    try:
-        _, value = directory(exif).get(ORIENTATION, (1, 1))
-    except (error, UnreadableImage, OverflowError):
-        return 1
-    return value if 1 <= value <= 8 else 1
-
-
 def tiff(data: bytes) -> Header:
     """Raises UnreadableImage for a compression that is not served and for more strips or larger tiles than any use.
 
-    The orientation is left to Pillow, which applies a TIFF's own as it decodes.
+    The orientation is left to Pillow, which applies a TIFF's own as it decodes; one that is in XMP alone is not.
     """
     tags = directory(data)
 
@@ -71,4 +59,5 @@ def tiff(data: bytes) -> Header:
     pieces = max(tags.get(STRIPS, (0, 0))[0], tags.get(TILES, (0, 0))[0])
     if pieces > MAX_STRIPS or value(TILE_WIDTH, 1) * value(TILE_LENGTH, 1) > MAX_TILE_PIXELS:
         raise UnreadableImage("The TIFF is cut into strips or tiles of an absurd number or size: save it again.")
-    return Header("tiff", (value(WIDTH, 0), value(LENGTH, 0)), data)
+    upright = 1 if value(ORIENTATION, 0) in range(1, 9) else None
+    return Header("tiff", (value(WIDTH, 0), value(LENGTH, 0)), data, upright)
