@@ -7,6 +7,7 @@ from PIL import Image, ImageChops
 from PIL.ImageFile import ImageFile
 
 from app.images.errors import UnreadableImage
+from app.images.samples import eight_bits, unfilled, widen_palette
 
 # Pillow widens the grey levels of 2 and 4 bits as it decodes, but not the level that a PNG declares transparent.
 WIDENED: Final = {"L;2": 85, "L;4": 17}
@@ -16,6 +17,7 @@ COLOURS: Final = ("L", "RGB", "CMYK", "LAB")
 def load(image: ImageFile) -> tuple[Image.Image, Image.Image | None]:
     """Decode: colours as mode L, RGB, CMYK or LAB; alpha as mode L, or None where the picture is opaque everywhere."""
     stored = image.tile[0].args if image.tile else None
+    widen_palette(image)
     image.load()
     key = image.info.get("transparency")
     if isinstance(key, int) and stored in WIDENED:
@@ -23,7 +25,9 @@ def load(image: ImageFile) -> tuple[Image.Image, Image.Image | None]:
     elif isinstance(key, tuple) and stored == "RGB;16B":
         image.info["transparency"] = tuple(level >> 8 for level in key)
     colour, alpha = split(image)
-    return colour, alpha and unless_opaque(alpha)
+    if alpha is None or unfilled(image, alpha):
+        return colour, None
+    return colour, unless_opaque(alpha)
 
 
 def unless_opaque(alpha: Image.Image) -> Image.Image | None:
@@ -49,7 +53,7 @@ def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 def sixteen_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     levels = np.asarray(image)
-    grey = Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    grey = Image.fromarray(eight_bits(image, levels))
     key = image.info.get("transparency")
     alpha = None if key is None else Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))
     return grey, alpha
