@@ -13,10 +13,11 @@ from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 
 from app.images import layers
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
+from app.images.masks import acting
 from app.images.orientation import exif_orientation, xmp_orientation
 from app.images.profile import to_srgb
 from app.images.sniff import read_header
@@ -92,9 +93,9 @@ def decode_style(file: BinaryIO, *, max_pixels: int, size: int) -> NDArray[np.ui
 
 
 def decode_mask(file: BinaryIO, *, max_pixels: int, width: int, height: int) -> NDArray[np.uint8]:
-    """A mask as (height, width) uint8: its luma, stretched to that size; what is transparent is black.
+    """A mask as (height, width) uint8, stretched to that size: 255 where its style acts, as `masks.acting` has it.
 
-    Raises UnreadableImage or TooManyPixels.
+    Raises UnreadableImage, UnclearMask or TooManyPixels.
     """
     return Picture(file, max_pixels).mask(width, height)
 
@@ -147,17 +148,15 @@ class Picture:
     def mask(self, width: int, height: int) -> NDArray[np.uint8]:
         size = (height, width) if self._orientation >= 5 else (width, height)
         with self._guarded():
-            colour, alpha, box = self._layers(size)
-            grey = colour if colour.mode == "L" else to_srgb(colour, None).convert("L")
-            if alpha is not None:
-                grey = ImageChops.multiply(grey, alpha)
+            colour, alpha, box = self._layers(size, mask=True)
+            grey = acting(colour, alpha)
             # Values between black and white blend two styles: a filter that overshoots would draw a line at each edge.
             return np.array(self._upright(resized(grey, size, box, Image.Resampling.BILINEAR)))
 
-    def _layers(self, size: tuple[int, int]) -> tuple[Image.Image, Image.Image | None, Box]:
+    def _layers(self, size: tuple[int, int], mask: bool = False) -> tuple[Image.Image, Image.Image | None, Box]:
         """Colour, alpha, and the part of both that is the picture: a draft's last column may be half a column."""
         draft = self._image.draft(None, (DRAFT_GAP * size[0], DRAFT_GAP * size[1]))
-        colour, alpha = layers.load(self._image)
+        colour, alpha = layers.load(self._image, mask)
         return colour, alpha, draft[1] if draft else (0, 0, *colour.size)
 
     def _upright(self, image: Image.Image) -> Image.Image:

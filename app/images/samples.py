@@ -39,10 +39,15 @@ def unfilled(image: Image.Image, alpha: Image.Image) -> bool:
     return spare and alpha.getextrema() == (0, 0)
 
 
-def eight_bits(image: Image.Image, levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Grey levels of up to 16 bits, (H, W), as (H, W) uint8, 255 where the file's white is."""
+def eight_bits(image: Image.Image, levels: NDArray[np.uint16], mask: bool) -> NDArray[np.uint8]:
+    """Grey levels of up to 16 bits, (H, W), as (H, W) uint8, 255 where the file's white is.
+
+    A mask that uses no more than 8 of 16 bits has its white there.
+    """
     white = 2 ** min(tag(image, BITS) or 16, 16) - 1
-    if tag(image, LARGEST_SAMPLE) in BIT_DEPTHS and levels.max() <= tag(image, LARGEST_SAMPLE):
+    if mask and levels.max() <= 255:
+        white = 255
+    elif tag(image, LARGEST_SAMPLE) in BIT_DEPTHS and levels.max() <= tag(image, LARGEST_SAMPLE):
         white = tag(image, LARGEST_SAMPLE)
     grey = ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
     return 255 - grey if tag(image, PHOTOMETRIC) == WHITE_IS_ZERO else grey

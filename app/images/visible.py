@@ -45,11 +45,17 @@ def visible(rgb: Bytes, alpha: Bytes | None) -> Visible:
     rgb, alpha = np.ascontiguousarray(rgb[box]), np.ascontiguousarray(alpha[box])
     if alpha.min() == 255:
         return Visible(rgb, None, box)
-    solid = Image.fromarray(alpha >= min(SOLID, int(alpha.max())))
-    colours = ImageStat.Stat(Image.fromarray(rgb), solid)
-    if max(colours.stddev) < ONE_COLOUR:
-        return Visible(laid_on(rgb, alpha, WHITE if np.dot(colours.mean, LUMA) < 128 else 0), None, box)
+    if colour := ink(Image.fromarray(rgb), Image.fromarray(alpha)):
+        return Visible(laid_on(rgb, alpha, WHITE if np.dot(colour, LUMA) < 128 else 0), None, box)
     return Visible(filled(rgb, alpha), alpha, box)
+
+
+def ink(colour: Image.Image, alpha: Image.Image) -> list[float] | None:
+    """The colour, in levels, that all is of that can be seen; None where there is more than one."""
+    _, highest = alpha.getextrema()
+    solid = alpha.point(lambda level: 255 * (level >= min(SOLID, highest)))
+    seen = ImageStat.Stat(colour, solid)
+    return seen.mean if max(seen.stddev) < ONE_COLOUR else None
 
 
 def _box(alpha: Bytes) -> Box:
