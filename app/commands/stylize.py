@@ -186,7 +186,7 @@ class Run:
                 write_whole(path, data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = result.shape[:2]
+        height, width = prepared.photo.rgb.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 
