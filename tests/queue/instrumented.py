@@ -12,7 +12,8 @@ from app.engine.styles import StyleLibrary
 from app.engine.tiles import Limits
 from app.network.blend import StyleCode, shares
 from app.queue.batching import BatchingQueue
-from app.queue.work import Done, Hooks, Work
+from app.queue.hooks import Hooks
+from app.queue.work import Done, Work
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 
