@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         "subdomain, * for any",
     )
 
+    page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
+    styles_dir: Path | None = Field(
+        None, description="folder of pictures that stand ready as styles, beside the shipped"
+    )
+
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the network; 0 for every core")

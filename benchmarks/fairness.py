@@ -18,10 +18,10 @@ from skimage import data
 
 from app.engine.base import Engine
 from app.engine.create import create_engine
-from app.engine.styles import StyleLibrary
 from app.network.blend import shares
 from app.queue.batching import BatchingQueue
 from app.queue.work import Priority, Work
+from app.styles.library import StyleLibrary
 from benchmarks.load import Client, Measured
 from benchmarks.results import save
 from benchmarks.server import running_server

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from app.configured import configured_engine, picture_limits
 from app.engine.base import Engine, complete
 from app.engine.create import EngineUnavailable
-from app.engine.styles import StyleLibrary, style_id
 from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
@@ -27,6 +26,7 @@ from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
 from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
+from app.styles.library import StyleLibrary, style_id
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 STANDARD: Final = Path("-")
@@ -186,7 +186,7 @@ class Run:
                 write_whole(path, data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = result.shape[:2]
+        height, width = prepared.photo.rgb.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 

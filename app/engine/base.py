@@ -24,12 +24,14 @@ class Job:
     """One picture to repaint.
 
     `content`: uint8 (H, W, 3) RGB, any size from 1x1; `styles`: N style codes; `share`: float32 (N, 1) or, with
-    masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included.
+    masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included; `alpha`:
+    uint8 (H, W), above 0 somewhere, of a picture that is not opaque: each position counts as far as it can be seen.
     """
 
     content: Picture
     styles: tuple[StyleCode, ...]
     share: FloatArray
+    alpha: Picture | None = None
 
 
 class Engine(Protocol):
@@ -39,8 +41,8 @@ class Engine(Protocol):
     def name(self) -> str:
         """For people: which library on which device."""
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        """uint8 (H, W, 3) RGB -> its style code."""
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        """uint8 (H, W, 3) RGB, and alpha as of a Job -> its style code."""
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         """Repaint jobs of equal `padded_shape`: uint8 (H, W, 3) each, of exactly its content's size.
@@ -60,7 +62,7 @@ class SteppedEngine(Engine, Protocol):
     step_pixels: int
     compile_seconds: float
 
-    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         """As `encode_style`."""
 
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
@@ -77,11 +79,11 @@ def complete(steps: Steps[T]) -> T:
             return result
 
 
-def encode_style_steps(engine: Engine, picture: Picture) -> Steps[StyleCode]:
+def encode_style_steps(engine: Engine, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
     """`engine.encode_style`, in one step where the engine has no smaller ones."""
     if isinstance(engine, SteppedEngine):
-        return (yield from engine.encode_style_steps(picture))
-    return engine.encode_style(picture)
+        return (yield from engine.encode_style_steps(picture, alpha))
+    return engine.encode_style(picture, alpha)
 
 
 def stylize_steps(engine: Engine, jobs: Sequence[Job]) -> Steps[list[Picture]]:

@@ -55,15 +55,15 @@ class NcnnEngine:
     def name(self) -> str:
         return f"ncnn on the CPU, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        return complete(self.encode_style_steps(picture))
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         return complete(self.stylize_steps(jobs))
 
-    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         self._memory.prepare(picture)
-        return (yield from self._network.encode_style_steps(picture))
+        return (yield from self._network.encode_style_steps(picture, alpha))
 
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         results = []

@@ -23,7 +23,7 @@ from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.layout import FEATURES, STRIDE
 
-EVERYWHERE: Final = ShareMap(np.ones((1, 1), np.float32))
+ALL: Final = np.ones((1, 1), np.float32)  # a share
 READ_ROWS: Final = 32  # rows of a layer adapted at once: several arrays of their size are in memory then
 
 
@@ -90,35 +90,36 @@ class TiledNetwork:
         self._limits = limits
         self._before_column = before_column
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        """uint8 (H, W, 3) RGB -> its style code. Raises OSError when features do not fit on the disk either."""
-        return complete(self.encode_style_steps(picture))
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        """As an `app.engine.base.Engine`. Raises OSError when features do not fit on the disk either."""
+        return complete(self.encode_style_steps(picture, alpha))
 
     def stylize(self, job: Job) -> Picture:
         """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
         return complete(self.stylize_steps(job))
 
-    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         """`encode_style`, a step for each slab of each stage."""
-        layer, statistics = yield from self._relu4_1(picture)
+        share = ShareMap(ALL, alpha=alpha)
+        layer, statistics = yield from self._relu4_1(picture, share)
         decoded = []
         for segment, weight in self._segments:
-            layer, moments = yield from self._through(segment, len(weight) // 2, layer, EVERYWHERE)
+            layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
             decoded += moments.statistics
         layer.store.close()
         return StyleCode(statistics, tuple(decoded))
 
     def stylize_steps(self, job: Job) -> Steps[Picture]:
         """`stylize`, a step for each slab of each stage."""
-        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]))
-        layer, statistics = yield from self._relu4_1(job.content)
+        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]), job.alpha)
+        layer, statistics = yield from self._relu4_1(job.content, share)
         layer.move = Movement([statistics], [style.relu4_1 for style in job.styles])
         for number, (segment, weight) in enumerate(self._segments):
             layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
             layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)
         return (yield from self._painted(layer, share, job.content.shape))
 
-    def _relu4_1(self, picture: Picture) -> Steps[tuple["_Layer", ChannelStatistics]]:
+    def _relu4_1(self, picture: Picture, share: ShareMap) -> Steps[tuple["_Layer", ChannelStatistics]]:
         height, width = feature_grid(*picture.shape[:2])
         moments = Moments()
         with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
@@ -130,9 +131,10 @@ class TiledNetwork:
                         yield
                         continue
                     features = column.kept(slab)
-                    moments.add(features)
+                    down = slice(row, row + features.shape[1])
+                    moments.add(features, share.visible(down, slice(column.first, column.last)))
                     store.put(row, column.first, features)
-                    row += features.shape[1]
+                    row = down.stop
         return _Layer(store, height, width, 1), moments.statistics
 
     def _through(
@@ -149,7 +151,7 @@ class TiledNetwork:
                     yield
                     continue
                 down, across, features = part
-                moments.add(features, share.part(down, across, scale))
+                moments.add(features, share.weights(down, across, scale))
                 store.put(down.start, across.start, features)
         return _Layer(store, height, width, scale), moments
 

@@ -70,19 +70,20 @@ class TorchEngine:
     def name(self) -> str:
         return f"torch on {self.device}"
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        return complete(self.encode_style_steps(picture))
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         return complete(self.stylize_steps(jobs))
 
     @torch.inference_mode()
-    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         if not self._fits(picture):
-            return (yield from self._tiled.encode_style_steps(picture))
+            return (yield from self._tiled.encode_style_steps(picture, alpha))
         (features,) = self._features(self._upload([picture]))
         shown = self.decoder.shown(features.to(self.dtype))
-        return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
+        visible = None if alpha is None else self._visible([alpha])
+        return StyleCode(_statistics(features, visible), tuple(_statistics(layer, visible) for layer in shown))
 
     @torch.inference_mode()
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
@@ -117,7 +118,11 @@ class TorchEngine:
     def _stylized(self, jobs: Sequence[Job]) -> Tensor:
         """uint8 (N, 8h, 8w, 3) on the device."""
         (features,) = self._encode(self._upload([job.content for job in jobs]))
-        means, stds = channel_statistics(features)
+        visible = None
+        if any(job.alpha is not None for job in jobs):
+            opaque = np.full(jobs[0].content.shape[:2], 255, np.uint8)
+            visible = self._visible([opaque if job.alpha is None else job.alpha for job in jobs])
+        means, stds = channel_statistics(features, visible)
         for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
             scale, bias = affine(
                 mean.flatten(),
@@ -128,10 +133,10 @@ class TorchEngine:
             )
             shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
             feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        return self._decode(features, *self._wanted(jobs, features))[0]
+        return self._decode(features, *self._wanted(jobs, features, visible))[0]
 
-    def _wanted(self, jobs: Sequence[Job], features: Tensor) -> tuple[Tensor, ...]:
-        """What partial AdaIN needs of each job: its styles' statistics (N, S, 2, C), and shares (N, S, h, w).
+    def _wanted(self, jobs: Sequence[Job], features: Tensor, visible: Tensor | None) -> tuple[Tensor, ...]:
+        """What partial AdaIN needs of each job: its styles' statistics (N, S, 2, C), shares (N, S, h, w), `visible`.
 
         Jobs of fewer styles than others have some of share 0; of N jobs without masks shares are (N, S, 1, 1).
         """
@@ -145,7 +150,8 @@ class TorchEngine:
         for row, job in zip(share, jobs, strict=True):
             row[: len(job.share)] = job.share
         styles = [[np.concatenate([(s.mean, s.std) for s in code.decoded], 1) for code in row] for row in codes]
-        return self._tensor(np.array(styles)), self._tensor(share.reshape(len(jobs), most, *size))
+        wanted = self._tensor(np.array(styles)), self._tensor(share.reshape(len(jobs), most, *size))
+        return wanted if visible is None else (*wanted, visible)
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
@@ -172,6 +178,10 @@ class TorchEngine:
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
         """uint8 (H, W, 3) each -> padded, uint8 (N, H', W', 3), a quarter of float32's bytes to transfer."""
         return self._transfers.upload(np.stack([pad(picture) for picture in pictures]))
+
+    def _visible(self, alphas: Sequence[Picture]) -> Tensor:
+        """uint8 (H, W) each -> padded, float32 (N, 1, H', W') in [0, 1]."""
+        return self._upload(alphas)[:, None].float().div_(255)
 
     def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -232,7 +242,7 @@ def _as_bytes(pixels: Tensor) -> Tensor:
     return pixels.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _statistics(features: Tensor) -> ChannelStatistics:
+def _statistics(features: Tensor, visible: Tensor | None) -> ChannelStatistics:
     """Of one picture, (1, C, h, w)."""
-    mean, std = channel_statistics(features.float())
+    mean, std = channel_statistics(features.float(), visible)
     return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())

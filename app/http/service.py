@@ -11,13 +11,14 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
-from app.engine.styles import StyleLibrary
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
 from app.settings import Settings
+from app.styles.library import StyleLibrary
+from app.styles.ready import SHIPPED, ready_styles
 
 logger = logging.getLogger("impasto")
 
@@ -39,7 +40,11 @@ class Service:
         self.settings = settings
         self.limits = picture_limits(settings)
         self.metrics = Metrics()
-        self.library = StyleLibrary(settings.style_cache_bytes)
+        folders = (SHIPPED, *((settings.styles_dir,) if settings.styles_dir else ()))
+        self.ready = ready_styles(folders, settings.max_pixels)
+        self.library = StyleLibrary(
+            settings.style_cache_bytes, {name: style.path for name, style in self.ready.items()}
+        )
         self.queue = BatchingQueue(
             engines,
             self.library,

@@ -1,18 +1,30 @@
 """Adaptive instance normalisation (Huang & Belongie, ICCV 2017), for batches of features."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.network.blend import EPSILON
 
 
-def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+def channel_statistics(features: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(N, C, h, w) -> mean and standard deviation of each channel over positions, both (N, C, 1, 1).
 
-    The population variance, with 1e-5 inside the square root so that a flat channel divides safely.
+    The population variance, with 1e-5 inside the square root so that a flat channel divides safely. `visible`
+    (N, 1, H, W), in [0, 1], is how far each of a picture's pixels can be seen: that is what a position weighs.
     """
-    mean = features.mean(dim=(2, 3), keepdim=True)
-    variance = features.var(dim=(2, 3), keepdim=True, correction=0)
+    if visible is None:
+        mean = features.mean(dim=(2, 3), keepdim=True)
+        variance = features.var(dim=(2, 3), keepdim=True, correction=0)
+    else:
+        weights = at_size_of(features, visible)
+        weights = weights / weights.sum(dim=(2, 3), keepdim=True)
+        mean = (features * weights).sum(dim=(2, 3), keepdim=True)
+        variance = ((features - mean).square() * weights).sum(dim=(2, 3), keepdim=True)
     return mean, (variance + EPSILON).sqrt()
+
+
+def at_size_of(features: Tensor, visible: Tensor) -> Tensor:
+    """(N, 1, H, W) averaged to (N, 1, h, w), what features (N, C, h, w) have for each of their positions."""
+    return nn.functional.interpolate(visible, size=features.shape[2:], mode="area")
 
 
 def adain(content: Tensor, style_mean: Tensor, style_std: Tensor) -> Tensor:

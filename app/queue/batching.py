@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.engine.base import Engine
-from app.engine.styles import StyleLibrary
 from app.queue.hooks import Hooks
 from app.queue.load import Load, RecentSizes
 from app.queue.run import Run
@@ -21,6 +20,7 @@ from app.queue.waiting import Waiting
 from app.queue.watch import HOPELESS, TICKS, Pulse, Watch
 from app.queue.work import DeadlinePassed, Done, Item, Priority, Refused, Work, WorkerDied, line_of
 from app.queue.worker import Worker
+from app.styles.library import StyleLibrary
 
 # Where requests are turned away before they are read, one is let in this often, to see what sizes are asked for now.
 PROBE_SECONDS: Final = 1.0

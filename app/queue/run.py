@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 from app.engine.base import Engine, Job, Picture, Steps, encode_style_steps, stylize_steps
-from app.engine.styles import StyleLibrary
 from app.network.blend import StyleCode
 from app.queue.work import Item, Line, Work
+from app.styles.library import StyleLibrary
 
 
 def job_steps(engine: Engine, work: Work, library: StyleLibrary) -> Steps[Job]:
@@ -18,11 +18,11 @@ def job_steps(engine: Engine, work: Work, library: StyleLibrary) -> Steps[Job]:
             continue
         code = library.code(style.name, style.size) if style.name is not None else None
         if code is None:
-            code = yield from encode_style_steps(engine, style.pixels)
+            code = yield from encode_style_steps(engine, style.pixels, style.alpha)
             if style.name is not None:
                 library.keep_code(style.name, style.size, code)
         codes.append(code)
-    return Job(work.content, tuple(codes), work.share)
+    return Job(work.content, tuple(codes), work.share, work.alpha)
 
 
 def batch_steps(engine: Engine, works: Sequence[Work], library: StyleLibrary) -> Steps[list[Picture]]:

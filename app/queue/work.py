@@ -71,11 +71,15 @@ class WorkFailed(QueueError):
 
 @dataclass(frozen=True)
 class StylePicture:
-    """A style still to be encoded: uint8 (H, W, 3) RGB. `name` is where its code is kept, None to keep it nowhere."""
+    """A style still to be encoded: uint8 (H, W, 3) RGB, and `alpha` as of an `app.engine.base.Job`.
+
+    `name` is where its code is kept, None to keep it nowhere.
+    """
 
     pixels: Picture
     name: str | None
     size: int
+    alpha: Picture | None = None
 
 
 Style = StyleCode | StylePicture
@@ -83,7 +87,7 @@ Style = StyleCode | StylePicture
 
 @dataclass(frozen=True)
 class Work:
-    """One picture to repaint, its styles encoded or not; `share` as in `app.engine.base.Job`.
+    """One picture to repaint, its styles encoded or not; `share` and `alpha` as in `app.engine.base.Job`.
 
     Works of equal `key` have equal results, and are run once when they are in the queue together; None for no other's.
     """
@@ -92,6 +96,7 @@ class Work:
     styles: tuple[Style, ...]
     share: FloatArray
     key: bytes | None = None
+    alpha: Picture | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -16,7 +16,6 @@ import numpy as np
 
 from app.engine.base import Engine, Picture, SteppedEngine, complete
 from app.engine.faults import device_failed, out_of_memory
-from app.engine.styles import StyleLibrary
 from app.files import DISK_FULL
 from app.network.blend import shares
 from app.queue.desk import Desk
@@ -25,6 +24,7 @@ from app.queue.hooks import Hooks
 from app.queue.run import Run, batch_steps
 from app.queue.watch import Pulse
 from app.queue.work import Done, Item, StorageFull, Work, WorkerDied, WorkFailed
+from app.styles.library import StyleLibrary
 
 logger = logging.getLogger("impasto.worker")
 

@@ -31,8 +31,8 @@ class FaultyEngine:
         self.engine = create_engine()
         self.name = f"faulty {self.engine.name}"
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        return self.engine.encode_style(picture)
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return self.engine.encode_style(picture, alpha)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         widths = {job.content.shape[1] for job in jobs}

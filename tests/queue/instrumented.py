@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from app.engine.base import Job, Picture, Steps, encode_style_steps, stylize_steps
-from app.engine.styles import StyleLibrary
 from app.engine.tiles import Limits
 from app.network.blend import StyleCode, shares
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Done, Work
+from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 
@@ -36,9 +36,9 @@ class Instrumented:
         self.batches: list[list[Job]] = []
         self.encoded = 0
 
-    def encode_style(self, picture: Picture) -> StyleCode:
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
         self.encoded += 1
-        return self.engine.encode_style(picture)
+        return self.engine.encode_style(picture, alpha)
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         self.batches.append(list(jobs))
@@ -69,8 +69,8 @@ class Stepped(Instrumented):
         self.engine = engine("ncnn", SMALL_TILES)
         self.steps: list[int] = []
 
-    def encode_style_steps(self, picture: Picture) -> Steps[StyleCode]:
-        return (yield from self._noted(picture.shape[1], encode_style_steps(self.engine, picture)))
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
+        return (yield from self._noted(picture.shape[1], encode_style_steps(self.engine, picture, alpha)))
 
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         self.batches.append(list(jobs))

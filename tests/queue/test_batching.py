@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from app.engine.base import Job, feature_grid
-from app.engine.styles import StyleLibrary
 from app.network.blend import shares
 from app.network.weights import WeightsError, read_weights
 from app.queue.batching import BatchingQueue
@@ -21,6 +20,7 @@ from app.queue.work import (
     WorkerDied,
     WorkFailed,
 )
+from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.pictures import photo
 from tests.queue.instrumented import (

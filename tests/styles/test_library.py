@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from app.engine.styles import StyleLibrary, style_id
 from app.network.blend import ChannelStatistics, StyleCode
+from app.styles.library import StyleLibrary, style_id
 
 
 def code(value: float = 0.0) -> StyleCode:

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import IO, Final
 
@@ -33,17 +35,21 @@ class _Entry:
 
 
 class StyleLibrary:
-    """Least recently used styles go first once `max_bytes` are held. Safe to use from several threads."""
+    """Least recently used styles go first once `max_bytes` are held. Safe to use from several threads.
 
-    def __init__(self, max_bytes: int) -> None:
+    `ready`: files of styles that are never forgotten, by id; their pictures stay on disk.
+    """
+
+    def __init__(self, max_bytes: int, ready: Mapping[str, Path] | None = None) -> None:
         self.max_bytes = max_bytes
+        self._ready = ready or {}
         self.bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = Lock()
 
     def __contains__(self, name: str) -> bool:
         with self._lock:
-            return name in self._entries
+            return name in self._entries or name in self._ready
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,10 +64,12 @@ class StyleLibrary:
         """Whether the style's file is kept, so that it can be read at any size."""
         with self._lock:
             entry = self._entries.get(name)
-            return bool(entry and entry.data)
+            return name in self._ready or bool(entry and entry.data)
 
     def picture(self, name: str) -> bytes | None:
-        """The style's file, where it was small enough to keep."""
+        """The style's file, where it stands ready or was small enough to keep."""
+        if name in self._ready:
+            return self._ready[name].read_bytes()
         with self._lock:
             entry = self._touched(name)
             return entry.data if entry else None
@@ -74,10 +82,8 @@ class StyleLibrary:
 
     def keep_picture(self, name: str, file: IO[bytes]) -> None:
         """Remember the bytes of a style's file, unless it would take more than an eighth of the memory."""
-        with self._lock:
-            entry = self._touched(name)
-            if entry and entry.data:
-                return
+        if self.has_picture(name):
+            return
         largest = self.max_bytes // LARGEST_PART
         file.seek(0)
         data = file.read(largest + 1)

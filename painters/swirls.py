@@ -1,11 +1,10 @@
-"""Paints painting.jpg, the project's own example of a style: brush strokes along a field of swirls."""
-
-from pathlib import Path
+"""The README's painting: brush strokes along a field of swirls."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-SIDE = 640
+from painters.canvas import SIDE, Field, Random, from_image
+
 SCALE = 2
 PALETTE = np.array(
     [[18, 32, 84], [28, 66, 140], [60, 120, 180], [130, 180, 200], [240, 205, 90], [235, 150, 40], [200, 80, 40]]
@@ -13,7 +12,7 @@ PALETTE = np.array(
 SWIRLS = ((0.28, 0.30, 1.0), (0.72, 0.24, -1.0), (0.55, 0.62, 1.0), (0.12, 0.80, -1.0), (0.90, 0.78, 1.0))
 
 
-def field(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def field(x: Field, y: Field) -> tuple[Field, Field]:
     """Direction of the brush at points of the unit square, as an angle, and how near a swirl is."""
     u, v, near = np.full_like(x, 0.6), np.zeros_like(x), np.zeros_like(x)
     for cx, cy, turn in SWIRLS:
@@ -24,8 +23,8 @@ def field(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(v, u), near
 
 
-def main() -> None:
-    random = np.random.default_rng(7)
+def night(random: Random) -> Field:
+    """Short strokes round five lights, blue and gold; with seed 7 it is docs/pictures/painting.jpg."""
     edge = SIDE * SCALE
     canvas = Image.new("RGB", (edge, edge), tuple(int(c) for c in PALETTE[0]))
     draw = ImageDraw.Draw(canvas)
@@ -43,9 +42,4 @@ def main() -> None:
                 px, py = px + np.cos(angle) * length / edge / 6, py + np.sin(angle) * length / edge / 6
                 points.append((px, py))
             draw.line([(a * edge, b * edge) for a, b in points], tuple(int(c) for c in colour), width, "curve")
-    painting = canvas.filter(ImageFilter.GaussianBlur(1)).resize((SIDE, SIDE))
-    painting.save(Path(__file__).with_name("painting.jpg"), quality=90)
-
-
-if __name__ == "__main__":
-    main()
+    return from_image(canvas.filter(ImageFilter.GaussianBlur(1)).resize((SIDE, SIDE)))
