@@ -32,6 +32,7 @@ bench: $(VENV)/.bench  ## measure engines and service beside their peers: tables
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.sizes
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.chart
 
 clean:  ## remove the virtual environment and every cache

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.queue.batching import BatchingQueue
-from app.queue.work import Loss, Priority
+from app.queue.hooks import Loss
+from app.queue.work import Priority
 
 STAGES: Final = ("decode", "queue", "network", "encode")
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -14,7 +14,8 @@ from app.engine.base import Engine
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.queue.batching import BatchingQueue
-from app.queue.work import Hooks, Refused
+from app.queue.hooks import Hooks
+from app.queue.work import Refused
 from app.settings import Settings
 from app.styles.library import StyleLibrary
 from app.styles.ready import SHIPPED, ready_styles
@@ -145,7 +146,7 @@ class Service:
                 QUEUE_FULL,
                 f"{self._in_flight} requests are being served, the most there may be",
                 limit=self.settings.max_requests,
-                retry_after=self.queue.seconds_ahead(),
+                retry_after=self.queue.backlog_seconds,
             )
 
     @contextmanager

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.engine.base import Engine
+from app.queue.hooks import Hooks
 from app.queue.load import Load, RecentSizes
 from app.queue.run import Run
 from app.queue.waiting import Waiting
 from app.queue.watch import HOPELESS, TICKS, Pulse, Watch
-from app.queue.work import DeadlinePassed, Done, Hooks, Item, Priority, Refused, Work, WorkerDied, line_of
+from app.queue.work import DeadlinePassed, Done, Item, Priority, Refused, Work, WorkerDied, line_of
 from app.queue.worker import Worker
 from app.styles.library import StyleLibrary
 
@@ -131,7 +132,12 @@ class BatchingQueue:
         """Content pixels a second, all workers together, as last measured."""
         return sum(worker.rate for worker in self._workers if worker.alive) or self._workers[0].rate
 
-    def seconds_ahead(self, pixels: float = 0.0) -> float:
+    @property
+    def backlog_seconds(self) -> float:
+        """Estimated time until all that waits or is begun now is done."""
+        return self._load().total / self.rate
+
+    def seconds_ahead(self, pixels: float) -> float:
         """Estimated time until an interactive item of this size, put in now, would be begun."""
         return self._load().until(line_of(Priority.INTERACTIVE, pixels)) / self.rate
 
@@ -146,7 +152,7 @@ class BatchingQueue:
         late = max(
             load.until(line) / self.rate - self._max_seconds, load.until(line, pixels) / self.rate - seconds_left
         )
-        if load and late > 0:
+        if load.total and late > 0:
             raise Refused(late, self._max_seconds)
 
     def admit_unread(self, seconds_left: float) -> None:

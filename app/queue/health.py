@@ -8,7 +8,7 @@ import numpy as np
 
 from app.engine.base import Picture
 from app.engine.faults import device_failed
-from app.queue.work import Loss
+from app.queue.hooks import Loss
 
 FAILURES_IN_A_ROW: Final = 3
 

@@ -22,8 +22,10 @@ class Load:
         """Count in an item that waits, or what is left of one begun."""
         self._lines[line] += pixels
 
-    def __bool__(self) -> bool:
-        return any(self._lines.values())
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self._lines.values())
 
     def until(self, line: Line, pixels: float = 0.0) -> float:
         """What the device does until a new item in this line is begun; with its own `pixels`, until it is done.
@@ -36,12 +38,12 @@ class Load:
             min(load, own) for other, load in self._lines.items() if other.priority is line.priority and other != line
         )
         return same + sum(
-            min(self._total(other), same * WEIGHTS[other] / WEIGHTS[line.priority])
+            min(self._of(other), same * WEIGHTS[other] / WEIGHTS[line.priority])
             for other in Priority
             if other is not line.priority
         )
 
-    def _total(self, priority: Priority) -> float:
+    def _of(self, priority: Priority) -> float:
         return sum(load for line, load in self._lines.items() if line.priority is priority)
 
 
@@ -59,7 +61,7 @@ class RecentSizes:
     def least(self) -> float:
         """The least work of those of the last seconds, in content pixels; 0 where they were few."""
         since = time.monotonic() - REMEMBERED_SECONDS
-        recent = [pixels for at, pixels in self._last if at > since]
+        recent = [pixels for at, pixels in tuple(self._last) if at > since]
         return min(recent) if len(recent) >= TELLING else 0.0
 
     @property

@@ -40,34 +40,6 @@ class Line(NamedTuple):
         return int(4**self.level)
 
 
-class Loss(StrEnum):
-    """Why a worker is lost: its thread died, its device failed, or it failed on one picture after another."""
-
-    DIED = "died"
-    DEVICE = "device-error"
-    FAILURES = "failures"
-
-
-def _nobody(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Who hears what the queue does, from any thread: `batch` the size of each batch begun, `step` the class and the
-    seconds of each step, `shared` of each request that gets an equal one's result, `dropped` of each batch given up
-    between two steps because nobody waited for it any longer; `lost` why a worker is lost and made anew, `hopeless` why
-    that will not do and the process has to end.
-    """
-
-    batch: Callable[[int], None] = _nobody
-    step: Callable[[Priority, float], None] = _nobody
-    shared: Callable[[], None] = _nobody
-    dropped: Callable[[], None] = _nobody
-    lost: Callable[[Loss], None] = _nobody
-    hopeless: Callable[[str], None] = _nobody
-
-
 class QueueError(Exception):
     """Why an item has no result; each kind is told apart by whoever asked for it."""
 

@@ -20,9 +20,10 @@ from app.files import DISK_FULL
 from app.network.blend import shares
 from app.queue.desk import Desk
 from app.queue.health import Health, loss
+from app.queue.hooks import Hooks
 from app.queue.run import Run, batch_steps
 from app.queue.watch import Pulse
-from app.queue.work import Done, Hooks, Item, StorageFull, Work, WorkerDied, WorkFailed
+from app.queue.work import Done, Item, StorageFull, Work, WorkerDied, WorkFailed
 from app.styles.library import StyleLibrary
 
 logger = logging.getLogger("impasto.worker")

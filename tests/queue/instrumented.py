@@ -11,7 +11,8 @@ from app.engine.base import Job, Picture, Steps, encode_style_steps, stylize_ste
 from app.engine.tiles import Limits
 from app.network.blend import StyleCode, shares
 from app.queue.batching import BatchingQueue
-from app.queue.work import Done, Hooks, Work
+from app.queue.hooks import Hooks
+from app.queue.work import Done, Work
 from app.styles.library import StyleLibrary
 from tests.engine.engines import engine, style
 from tests.pictures import photo

@@ -10,10 +10,10 @@ from app.engine.base import Job, feature_grid
 from app.network.blend import shares
 from app.network.weights import WeightsError, read_weights
 from app.queue.batching import BatchingQueue
+from app.queue.hooks import Hooks
 from app.queue.work import (
     DeadlinePassed,
     Done,
-    Hooks,
     Refused,
     StylePicture,
     Work,
@@ -199,7 +199,7 @@ def test_what_would_end_after_its_deadline_is_refused_at_once(held: Instrumented
             first = await occupied(queue, held)
             waiting = await queued(queue, *[work(64, strength=n / 20) for n in range(20)])
             with pytest.raises(Refused):
-                queue.admit(queue.seconds_ahead() / 2, work(64).pixels)
+                queue.admit(queue.seconds_ahead(work(64).pixels) / 2, work(64).pixels)
             held.gate.set()
             await asyncio.gather(first, *waiting)
 

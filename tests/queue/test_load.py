@@ -17,7 +17,7 @@ LINES = [Line(Priority.INTERACTIVE, level) for level in (8, 10, 12)] + [Line(Pri
 
 def test_without_work_nothing_is_ahead() -> None:
     load = Load()
-    assert not load
+    assert load.total == 0
     assert load.until(LINES[0]) == 0
     assert load.until(LINES[0], 7.0) == 7.0
 

@@ -8,7 +8,8 @@ import pytest
 
 from app.engine.base import Job
 from app.queue.batching import BatchingQueue
-from app.queue.work import DeadlinePassed, Done, Hooks, Priority, Work, WorkerDied
+from app.queue.hooks import Hooks
+from app.queue.work import DeadlinePassed, Done, Priority, Work, WorkerDied
 from tests.engine.engines import engine
 from tests.queue.instrumented import KILLS, SMALL_TILES, Stepped, entered, queued, running, soon, work
 
