@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.images import layers
+from app.images import layers, nclx
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
 from app.images.masks import acting
 from app.images.orientation import exif_orientation, xmp_orientation
@@ -31,6 +32,7 @@ Image.MAX_IMAGE_PIXELS = None
 # no less than REDUCE_GAP times: the resampling filter then hides what they did.
 DRAFT_GAP: Final = 2
 REDUCE_GAP: Final = 3.0
+MOST_PADDING: Final = 2  # times the pixels shown: a codec's blocks may reach beyond a picture's edges
 Box = tuple[float, float, float, float]
 UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,8 +109,11 @@ class Picture:
         header = read_header(file.read())
         if header.size is not None:
             refuse_above(max_pixels, *header.size)
+        if header.decoded is not None and prod(header.decoded) > MOST_PADDING * max_pixels:
+            refuse_above(max_pixels, *header.decoded)
         self.format = header.format
         self._profile = header.profile
+        self._nclx = header.nclx
         with self._guarded():
             data = header.data if header.ended else ended(header.data)
             self._image = Image.open(BytesIO(data), formats=(header.format,))
@@ -130,7 +135,7 @@ class Picture:
                 colour, alpha = colour.crop(bounds), layers.unless_opaque(alpha.crop(bounds))
                 box = (0, 0, *colour.size)
                 size = fitted(*colour.size, min(long_side, max(colour.size)))
-            profile = self._profile or self._image.info.get("icc_profile")
+            profile = self._profile or self._image.info.get("icc_profile") or self._told_by_number()
             if colour.mode == "LAB":
                 colour = to_srgb(colour, profile)
             if alpha is not None:
@@ -144,6 +149,11 @@ class Picture:
             opacity = np.array(self._upright(alpha))
             rgb[opacity == 0] = WHITE
             return rgb, opacity
+
+    def _told_by_number(self) -> bytes | None:
+        told = self._image.info.get("nclx_profile")  # as pillow-heif has it
+        numbers = (told["color_primaries"], told["transfer_characteristics"]) if told else self._nclx
+        return nclx.profile(*numbers) if numbers else None
 
     def mask(self, width: int, height: int) -> NDArray[np.uint8]:
         size = (height, width) if self._orientation >= 5 else (width, height)

@@ -13,7 +13,7 @@ from app.engine.base import Job
 from app.engine.create import create_engine
 from app.network.blend import shares
 from tests.e2e.server import Server
-from tests.pictures import jpeg, photo, png
+from tests.pictures import heic, jpeg, photo, png
 
 CONTENT = png(photo("astronaut", 160))
 STYLE = png(photo("coffee", 160))
@@ -237,6 +237,21 @@ def test_a_round_cut_out_is_painted_more_like_what_it_was_cut_from_than_on_white
     for transparent, white in (contents, styles):
         off, apart = (np.abs(result(client, *files) - whole)[disc].mean() for files in (transparent, white))
         assert off < apart / 2, (off, apart)
+
+
+def test_a_phones_photo_is_painted_upright_and_comes_back_as_jpeg(client: httpx.Client) -> None:
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    phone = heic(photo("astronaut", 160)[:96], lying.tobytes())
+    answer = stylize(client, ("content", phone), ("style", heic(photo("coffee", 160))))
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert pixels(answer).shape == (160, 96, 3)
+    upright = png(np.rot90(photo("astronaut", 160)[:96], -1))
+    expected = result(client, ("content", upright), ("style", STYLE))
+    assert (
+        np.abs(pixels(answer) - expected).mean()
+        < np.abs(pixels(answer) - np.asarray(Image.open(io.BytesIO(upright)), int)).mean() / 2
+    )
 
 
 def test_a_page_of_a_configured_origin_may_call_and_read_the_headers(client: httpx.Client) -> None:

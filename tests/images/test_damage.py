@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.images.decode import decode, decode_mask, decode_style
 from app.images.errors import ImageError, UnreadableImage
-from tests.images.files import chunk, photo, saved, small
+from tests.images.files import chunk, heic, photo, saved, small
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it warns and then raises
 
@@ -36,6 +36,8 @@ FILES = {
     "fax tiff": saved(Image.fromarray(small()).convert("1"), "tiff", compression="group4"),
     "bmp": saved(small(), "bmp"),
     "gif": saved(small(), "gif"),
+    "heic": heic(small(), exif=TURNED),
+    "heic with alpha": heic(ALPHA),
 }
 kinds = st.sampled_from(sorted(FILES))
 
@@ -177,8 +179,9 @@ def test_what_follows_the_end_is_left_alone(format):
         (b'\n<?xml version="1.0"?><svg/>', "an SVG drawing"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo"),
         (b"\0\0\0\x14ftypisom\0\0\0\0mp42", "a video"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "a video"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video"),
         (b"P6 2 2 255\n" + bytes(12), "no picture of a supported format"),
         (bytes(1000), "no picture of a supported format"),
     ],
