@@ -198,6 +198,8 @@ def _opened(path: Path) -> BinaryIO:
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
     if content.count(STANDARD) > 1:
         raise click.UsageError("-: standard input has one photo")
+    if STANDARD in content and sys.stdin is None:
+        raise click.UsageError("-: standard input is closed")
     photos = [photo for path in content for photo in _pictures(path, recursive)]
     mixes: list[tuple[Path, ...]]
     if len(styles) == 1 and styles[0].is_dir():
@@ -224,7 +226,10 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     """The picture, or those in a folder, each with the folder below that one it is in; what is passed over is told."""
     if path == STANDARD or not path.is_dir():
         return [(path, Path())]
-    found = listing(path, below)
+    try:
+        found = listing(path, below)
+    except OSError as error:
+        raise click.UsageError(f"{path}: cannot be listed ({error.strerror})") from None
     if found.others:
         names = ", ".join(str(other.relative_to(path)) for other in found.others[:MOST_TOLD])
         more = f" and {len(found.others) - MOST_TOLD} more" if len(found.others) > MOST_TOLD else ""
@@ -265,6 +270,8 @@ def _output(
     if output == STANDARD:
         if len(tasks) > 1:
             raise click.UsageError(f"-o -: standard output takes one result; there are {len(tasks)}")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise click.UsageError("-o -: standard output is a terminal or closed; send it into a file or a pipe")
         return output, Path()
     if len(tasks) > 1 or output.is_dir() or not output.suffix:
         if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):

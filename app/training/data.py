@@ -96,7 +96,10 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder}: is not a folder; give a folder of pictures")
-    found = list(listing(folder, below=True).pictures)
+    try:
+        found = list(listing(folder, below=True).pictures)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be listed ({error.strerror})") from None
     if not found:
         raise TrainingError(f"{folder}: no pictures in this folder or below it ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return found

@@ -114,7 +114,7 @@ def fetch(name: str) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth` file, read without running anything it holds.
+    """The tensors of a `.pth` file by name, less a wrapper's that all begin with; nothing it holds is run.
 
     Raises WeightsError for anything but dictionaries of tensors, one in another as it may be.
     """
@@ -127,7 +127,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: is not a PyTorch checkpoint of plain tensors ({first})") from None
     if not isinstance(state, Mapping):
         raise WeightsError(f"{path}: expected a state_dict, names to tensors; found a {type(state).__name__}")
-    return dict(_flat(state))
+    return _unwrapped(dict(_flat(state)))
 
 
 def _flat(state: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -137,6 +137,14 @@ def _flat(state: Mapping[object, object], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{name}", value
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without `module.`, `state_dict.` or whatever names a whole network, however many there are."""
+    wrappers = {name.partition(".")[0] for name in state}
+    if len(wrappers) != 1 or wrappers & state.keys() or (wrapper := wrappers.pop()).isdigit():
+        return state
+    return _unwrapped({name.removeprefix(f"{wrapper}."): tensor for name, tensor in state.items()})
 
 
 def _sequence(

@@ -127,6 +127,9 @@ def test_resnet50_has_taps_a_decoder_can_be_trained_under(tmp_path: Path) -> Non
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (public.IMAGENET_MEAN, public.IMAGENET_STD))
     stem = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1((x - mean) / std))))
     assert _close(taps[-1], theirs.layer2(theirs.layer1(stem)))
+    wrapped = {"state_dict": {f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}, "epoch": 3}
+    torch.save(wrapped, tmp_path / "wrapped.pth")
+    assert torch.equal(load_encoder("resnet50", tmp_path / "wrapped.pth").taps(x)[-1], taps[-1])
 
 
 class _Harmful:
