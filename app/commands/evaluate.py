@@ -14,12 +14,12 @@ from app.engine.create import available_cores
 from app.files import write_whole
 from app.network.decoder import Decoder
 from app.network.weights import DECODER, WeightsError, read_weights
-from app.training.data import pictures_in
-from app.training.encoders import load_encoder
+from app.training.data.splits import pictures_in
+from app.evaluation.encoders import load_encoder
 from app.training.errors import TrainingError
-from app.training.evaluation import DecoderMethod, FolderMethod, Method, Unstyled, as_json, judge, table
-from app.training.sheet import ContactSheet
-from app.training.trainer import chosen_device, resident
+from app.evaluation.judge import DecoderMethod, FolderMethod, Method, Unstyled, as_json, judge, table
+from app.evaluation.sheet import ContactSheet
+from app.training.step.trainer import chosen_device, resident
 
 CELL: Final = 160
 

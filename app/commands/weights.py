@@ -59,7 +59,7 @@ def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, fil
     if file and not torchvision:
         raise click.UsageError("--file: goes with --torchvision, which tells the network it is of")
     from app.files import write_whole
-    from app.training import public
+    from app.network import public
 
     try:
         made = {}

@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from app.engine.create import available_cores
 from app.network.weights import read_weights
 from app.training import checkpoint
-from app.training.data import Index, Splits, split
-from app.training.encoders import load_encoder
+from app.training.data.splits import Index, Splits, split
+from app.evaluation.encoders import load_encoder
 from app.training.errors import TrainingError
-from app.training.initial import continued, new_decoder
-from app.training.loop import CHECKPOINT, Run
-from app.training.memory import keep_freed_memory
+from app.training.step.initial import continued, new_decoder
+from app.training.loop.run import CHECKPOINT, Run
+from app.training.loop.memory import keep_freed_memory
 from app.training.options import TrainingOptions
-from app.training.trainer import chosen_device
+from app.training.step.trainer import chosen_device
 
 # What a checkpoint's tensors belong to.
 FIXED: Final = ("encoder", "widths", "decoder", "partial_adain", "adversarial", "optimizer")

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from app.training.crops import PHOTOS_AS_STYLES, Crops, Turned, stream
-from app.training.data import Index, part_of, read_squares, split
+from app.training.data.crops import PHOTOS_AS_STYLES, Crops, Turned, stream
+from app.training.data.splits import Index, part_of, read_squares, split
 from app.training.errors import TrainingError
 from tests.training.conftest import fill
 

@@ -11,17 +11,17 @@ from torch import Generator
 
 from app.network.weights import read_weights
 from app.training import checkpoint
-from app.training.data import Index, split
-from app.training.encoders import load_encoder
+from app.training.data.splits import Index, split
+from app.evaluation.encoders import load_encoder
 from app.training.errors import TrainingError
-from app.training.hooks import silent_channels
-from app.training.initial import continued, new_decoder, revive, standardize
-from app.training.loop import Run
-from app.training.losses import statistics
+from app.training.step.hooks import silent_channels
+from app.training.step.initial import continued, new_decoder, revive, standardize
+from app.training.loop.run import Run
+from app.training.step.losses import statistics
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
-from app.training.pool import Encoded, Originals, Pool, paired
+from app.training.data.pool import Encoded, Originals, Pool, paired
 from app.training.schedule import ema_decay, learning_rate, phases, revives
-from app.training.trainer import chosen_device, chosen_precision
+from app.training.step.trainer import chosen_device, chosen_precision
 from tests.engine.test_ncnn import decoder_file
 from tests.training.conftest import fill
 

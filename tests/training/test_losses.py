@@ -8,8 +8,9 @@ from torch import Generator
 
 from app.network.adain import channel_statistics
 from app.network.moments import channel_moments
-from app.training import losses, metrics
-from app.training.critic import Critic, critic_loss
+from app.evaluation import metrics
+from app.training.step import losses
+from app.training.step.critic import Critic, critic_loss
 from tests.pictures import photo
 
 

@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from app.training.memory import keep_freed_memory
+from app.training.loop.memory import keep_freed_memory
 
 assert sys.argv[1] == "plain" or keep_freed_memory()
 

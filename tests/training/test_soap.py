@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam
 
 from app.training import checkpoint
-from app.training.soap import Soap
+from app.training.step.soap import Soap
 
 STEPS = 120
 

@@ -14,8 +14,8 @@ from app.network.adain import adain
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
 from app.training import losses, metrics
-from app.training.data import read_squares
-from app.training.encoders import TapEncoder
+from app.training.data.splits import read_squares
+from app.evaluation.encoders import TapEncoder
 from app.training.errors import TrainingError
 
 CHUNK: Final = 8

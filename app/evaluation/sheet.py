@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from app.images.encode import encode
-from app.training.data import read_squares
+from app.training.data.splits import read_squares
 
 GAP: Final = 4
 

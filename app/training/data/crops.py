@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from app.images.errors import ImageError
-from app.training.data import read
+from app.training.data.splits import read
 from app.training.errors import TrainingError
 
 logger = logging.getLogger("impasto.training")

@@ -10,15 +10,16 @@ from torch import Generator, Tensor, nn
 from app.network.adain import adain
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
-from app.training import checkpoint, losses
-from app.training.critic import Critic, critic_loss
-from app.training.encoders import TapEncoder
+from app.training import checkpoint
+from app.training.step import losses
+from app.training.step.critic import Critic, critic_loss
+from app.evaluation.encoders import TapEncoder
 from app.training.errors import TrainingError
-from app.training.initial import revive, standardize
+from app.training.step.initial import revive, standardize
 from app.training.options import BETAS, TrainingOptions, decays
-from app.training.pool import Batch, Encoded, Pairs, encode
+from app.training.data.pool import Batch, Encoded, Pairs, encode
 from app.training.schedule import Phase, ema_decay, learning_rate
-from app.training.soap import Soap
+from app.training.step.soap import Soap
 
 # Beyond this the encoder is not asked what it sees: only the range loss acts there.
 SEEN: Final = (-0.2, 1.2)

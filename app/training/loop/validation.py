@@ -7,10 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from app.training.evaluation import DecoderMethod, judge
-from app.training.hooks import silent_channels
-from app.training.sheet import ContactSheet
-from app.training.trainer import Trainer
+from app.evaluation.judge import DecoderMethod, judge
+from app.training.step.hooks import silent_channels
+from app.evaluation.sheet import ContactSheet
+from app.training.step.trainer import Trainer
 
 CONTENTS: Final = 6
 STYLES: Final = 4
