@@ -12,8 +12,8 @@ import click
 from pydantic.fields import FieldInfo
 
 from app.engine.create import bound_spinning
+from app.evaluation.errors import EvaluationError
 from app.network.weights import WeightsError
-from app.training.errors import TrainingError
 from app.training.options import TrainingOptions
 
 HELP: Final = """Train a decoder: folders of photos and of paintings in, a decoder the service loads out.
@@ -73,7 +73,7 @@ def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **
         click.echo("\n".join(said), err=True)
         with _asked_to_stop() as stopped:
             run.run(lambda: bool(stopped))
-    except (TrainingError, WeightsError) as error:
+    except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
     if run.step < run.options.steps:
         click.echo(f"Saved at step {run.step}; go on with: impasto train --resume --out {out}", err=True)

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from app.network import public
 from app.network.encoder import VGGEncoder
 from app.network.layout import VGG16, VGG19, encoder_stages
 from app.network.weights import ENCODER, WeightsError, read_weights
-from app.network import public
 
 VGG_STAGES: Final = {"vgg16": VGG16, "vgg19": VGG19}
 

@@ -9,14 +9,14 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from app.evaluation import metrics
+from app.evaluation.encoders import TapEncoder
+from app.evaluation.errors import EvaluationError
+from app.evaluation.pictures import read_squares
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.adain import adain
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
-from app.training import losses, metrics
-from app.training.data.splits import read_squares
-from app.evaluation.encoders import TapEncoder
-from app.training.errors import TrainingError
 
 CHUNK: Final = 8
 
@@ -89,10 +89,10 @@ class FolderMethod:
         self._files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES}
 
     def require(self, contents: Sequence[Path], styles: Sequence[Path]) -> None:
-        """Raises TrainingError when a pair has no result."""
+        """Raises EvaluationError when a pair has no result."""
         missing = [name for c in contents for s in styles if (name := f"{c.stem}-{s.stem}") not in self._files]
         if missing:
-            raise TrainingError(
+            raise EvaluationError(
                 f"{self._folder}: {len(missing)} of {len(contents) * len(styles)} pairs have no result; "
                 f"expected {missing[0]}.png and so on, as `impasto stylize` names them"
             )
@@ -146,7 +146,7 @@ def judge(
     """Every content with every style at `side` x `side` pixels, by each method.
 
     `seen(method, content, style, picture)` gets each result as it comes, -1 for the style at strength 0;
-    `progress` the number of results done. Raises TrainingError for a picture that cannot be read.
+    `progress` the number of results done. Raises EvaluationError for a picture that cannot be read.
     """
     sums = [_Sums() for _ in methods]
     encoded = [_encoded(encoder, path, side, device) for path in styles]
@@ -165,9 +165,9 @@ def judge(
             for method, taken in zip(methods, sums, strict=True):
                 results = method.results(chunk, style, target)
                 taps = encoder.taps(results)
-                for i, channels in enumerate(losses.statistics(taps)):
-                    taken.content.append(float(losses.content_loss(taps[-1][i], target[i])))
-                    taken.style.append(float(losses.style_loss(channels[None], style.statistics, encoder.channels)))
+                for i, channels in enumerate(metrics.statistics(taps)):
+                    taken.content.append(float(metrics.content_loss(taps[-1][i], target[i])))
+                    taken.style.append(float(metrics.style_loss(channels[None], style.statistics, encoder.channels)))
                 taken.edges += metrics.edge_ssim(results, pictures).tolist()
                 taken.grid += metrics.grid(results).sqrt().mul(255).tolist()
                 _show(seen, method, start, number, results)
@@ -206,7 +206,7 @@ def as_json(scores: Sequence[Scores]) -> list[dict[str, object]]:
 
 def _encoded(encoder: TapEncoder, path: Path, side: int, device: torch.device) -> Style:
     taps = encoder.taps(read_squares([path], side).to(device))
-    return Style(path, taps[-1], losses.statistics(taps))
+    return Style(path, taps[-1], metrics.statistics(taps))
 
 
 def _shown(result: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
-"""How good results are, beside the losses: what the eye holds against a stylised photo."""
+"""How good results are: the two losses of Huang & Belongie (2017), and what the eye holds against a stylised photo."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from app.network.layout import STRIDE
+from app.network.moments import channel_moments
 
 # Wang et al. (2004): a Gaussian window of 11 pixels, deviation 1.5, and their two constants for a range of 1.
 WINDOW: Final = 11
@@ -14,6 +16,25 @@ DEVIATION: Final = 1.5
 C1: Final = 0.01**2
 C2: Final = 0.03**2
 SMALLEST_ERROR: Final = 1e-10
+
+
+def statistics(taps: Sequence[Tensor]) -> Tensor:
+    """Taps (N, C_k, h_k, w_k) -> float32 (N, 2, sum of C_k): each channel's mean, then its standard deviation."""
+    return torch.cat([channel_moments(tap) for tap in taps], 2)
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error at relu4_1 between the result and the AdaIN target: the paper's equation 12."""
+    return F.mse_loss(features.float(), target)
+
+
+def style_loss(got: Tensor, wanted: Tensor, channels: Sequence[int]) -> Tensor:
+    """Sum over taps of the mean squared errors of channel means and of deviations: the paper's equation 13, squared.
+
+    `got`, `wanted`: (N, 2, sum of `channels`) as from `statistics`; `channels` of each tap.
+    """
+    parts = torch.split(got - wanted, list(channels), 2)
+    return torch.stack([part.square().mean((0, 2)).sum() for part in parts]).sum()
 
 
 def psnr(got: Tensor, wanted: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from app.evaluation.pictures import read_squares
 from app.images.encode import encode
-from app.training.data.splits import read_squares
 
 GAP: Final = 4
 

@@ -7,16 +7,17 @@ import torch
 from pydantic import ValidationError
 
 from app.engine.create import available_cores
+from app.evaluation.device import chosen_device
+from app.evaluation.encoders import load_encoder
 from app.network.weights import read_weights
 from app.training import checkpoint
-from app.training.data.splits import Index, Splits, split
-from app.evaluation.encoders import load_encoder
+from app.training.data.index import Index
+from app.training.data.splits import Splits, split
 from app.training.errors import TrainingError
-from app.training.step.initial import continued, new_decoder
-from app.training.loop.run import CHECKPOINT, Run
 from app.training.loop.memory import keep_freed_memory
+from app.training.loop.run import CHECKPOINT, Run
 from app.training.options import TrainingOptions
-from app.training.step.trainer import chosen_device
+from app.training.step.initial import continued, new_decoder
 
 # What a checkpoint's tensors belong to.
 FIXED: Final = ("encoder", "widths", "decoder", "partial_adain", "adversarial", "optimizer")

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50, vgg19
 
+from app.evaluation.encoders import load_encoder
+from app.network import public
 from app.network.adain import adain, channel_statistics
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
 from app.network.weights import DECODER, ENCODER, WeightsError, read_weights
-from app.network import public
-from app.evaluation.encoders import load_encoder
 from tests.training.conftest import Command
 
 

@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from app.evaluation.errors import EvaluationError
+from app.evaluation.pictures import read_squares
 from app.training.data.crops import PHOTOS_AS_STYLES, Crops, Turned, stream
-from app.training.data.splits import Index, part_of, read_squares, split
+from app.training.data.index import Index
+from app.training.data.splits import part_of, split
 from app.training.errors import TrainingError
 from tests.training.conftest import fill
 
@@ -61,7 +64,7 @@ def test_a_folder_with_nothing_to_train_on_says_so(tmp_path: Path, what: str) ->
         folder.mkdir()
     if what == "all broken":
         (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
-    with pytest.raises(TrainingError, match=r"is not a folder|no pictures|1 unreadable"):
+    with pytest.raises(EvaluationError, match=r"is not a folder|no pictures|1 unreadable"):
         split(folder, Index(tmp_path / "none"), 0.1, 0.1)
 
 

@@ -9,19 +9,22 @@ import pytest
 import torch
 from torch import Generator
 
+from app.evaluation.device import chosen_device
+from app.evaluation.encoders import load_encoder
+from app.evaluation.errors import EvaluationError
+from app.evaluation.metrics import statistics
 from app.network.weights import read_weights
 from app.training import checkpoint
-from app.training.data.splits import Index, split
-from app.evaluation.encoders import load_encoder
+from app.training.data.index import Index
+from app.training.data.pool import Encoded, Originals, Pool, paired
+from app.training.data.splits import split
 from app.training.errors import TrainingError
+from app.training.loop.run import Run
+from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
+from app.training.schedule import ema_decay, learning_rate, phases, revives
 from app.training.step.hooks import silent_channels
 from app.training.step.initial import continued, new_decoder, revive, standardize
-from app.training.loop.run import Run
-from app.training.step.losses import statistics
-from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
-from app.training.data.pool import Encoded, Originals, Pool, paired
-from app.training.schedule import ema_decay, learning_rate, phases, revives
-from app.training.step.trainer import chosen_device, chosen_precision
+from app.training.step.trainer import chosen_precision
 from tests.engine.test_ncnn import decoder_file
 from tests.training.conftest import fill
 
@@ -317,7 +320,7 @@ def test_originals_pair_features_with_their_pictures() -> None:
 
 def test_a_device_that_is_not_there_is_told() -> None:
     assert chosen_device("cpu").type == "cpu"
-    with pytest.raises(TrainingError, match="cuda:99 is not there"):
+    with pytest.raises(EvaluationError, match="cuda:99 is not there"):
         chosen_device("cuda:99")
     assert chosen_precision("bfloat16", torch.device("cpu"))
     assert not chosen_precision("float32", torch.device("cpu"))

@@ -6,9 +6,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Generator
 
+from app.evaluation import metrics
 from app.network.adain import channel_statistics
 from app.network.moments import channel_moments
-from app.evaluation import metrics
 from app.training.step import losses
 from app.training.step.critic import Critic, critic_loss
 from tests.pictures import photo
@@ -31,7 +31,7 @@ def test_style_loss_is_the_sum_over_taps_of_errors_of_means_and_deviations() -> 
         deviations = [np.sqrt(z.var(axis=(2, 3)) + 1e-5) for z in (x, y)]
         by_hand += ((x.mean(axis=(2, 3)) - y.mean(axis=(2, 3))) ** 2).mean()
         by_hand += ((deviations[0] - deviations[1]) ** 2).mean()
-    measured = losses.style_loss(losses.statistics(got), losses.statistics(wanted), (4, 8))
+    measured = metrics.style_loss(metrics.statistics(got), metrics.statistics(wanted), (4, 8))
     assert float(measured) == pytest.approx(by_hand, rel=1e-5)
 
 

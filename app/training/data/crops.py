@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from app.evaluation.pictures import read
 from app.images.errors import ImageError
-from app.training.data.splits import read
 from app.training.errors import TrainingError
 
 logger = logging.getLogger("impasto.training")

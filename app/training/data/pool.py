@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from app.evaluation.encoders import TapEncoder
-from app.training.step.losses import statistics
+from app.evaluation.metrics import statistics
 
 # Contents lend their statistics too, as they are and at no cost, lest the decoder learn the few paintings by heart.
 CONTENTS_AS_STYLES: Final = 0.25

@@ -13,18 +13,18 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from app.engine.create import available_cores
+from app.evaluation.encoders import TapEncoder
 from app.network.decoder import Decoder
 from app.training import checkpoint
 from app.training.data.crops import PHOTOS_AS_STYLES, Crops, seed_of, stream
-from app.training.loop.curves import Curves
-from app.training.data.splits import Splits
-from app.evaluation.encoders import TapEncoder
-from app.training.errors import TrainingError
-from app.training.options import TrainingOptions
 from app.training.data.pool import Batch, Encoded, Originals, Pairs, Pool
+from app.training.data.splits import Splits
+from app.training.errors import TrainingError
+from app.training.loop.curves import Curves
+from app.training.loop.validation import Validation
+from app.training.options import TrainingOptions
 from app.training.schedule import Phase, learning_rate, phases, revives
 from app.training.step.trainer import NonFinite, Trainer
-from app.training.loop.validation import Validation
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 DECODER: Final = "decoder.safetensors"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from app.evaluation.judge import DecoderMethod, judge
-from app.training.step.hooks import silent_channels
 from app.evaluation.sheet import ContactSheet
+from app.training.step.hooks import silent_channels
 from app.training.step.trainer import Trainer
 
 CONTENTS: Final = 6

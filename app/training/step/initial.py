@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
 from app.network.weights import WeightsFile
-from app.training.step.hooks import hidden_outputs, silent_channels
 from app.training.options import TrainingOptions, decoder_layout
+from app.training.step.hooks import hidden_outputs, silent_channels
 
 # Of a channel no batch excites, so that nothing is divided by nothing.
 LEAST_DEVIATION = 1e-6

@@ -6,27 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from app.network.moments import channel_moments
-from app.training import metrics
-
-
-def statistics(taps: Sequence[Tensor]) -> Tensor:
-    """Taps (N, C_k, h_k, w_k) -> float32 (N, 2, sum of C_k): each channel's mean, then its standard deviation."""
-    return torch.cat([channel_moments(tap) for tap in taps], 2)
-
-
-def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error at relu4_1 between the result and the AdaIN target: the paper's equation 12."""
-    return F.mse_loss(features.float(), target)
-
-
-def style_loss(got: Tensor, wanted: Tensor, channels: Sequence[int]) -> Tensor:
-    """Sum over taps of the mean squared errors of channel means and of deviations: the paper's equation 13, squared.
-
-    `got`, `wanted`: (N, 2, sum of `channels`) as from `statistics`; `channels` of each tap.
-    """
-    parts = torch.split(got - wanted, list(channels), 2)
-    return torch.stack([part.square().mean((0, 2)).sum() for part in parts]).sum()
+from app.evaluation import metrics
 
 
 def feature_identity(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:

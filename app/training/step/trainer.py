@@ -2,31 +2,31 @@
 
 import copy
 from contextlib import AbstractContextManager
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 from torch import Generator, Tensor, nn
 
+from app.evaluation import metrics
+from app.evaluation.device import resident
+from app.evaluation.encoders import TapEncoder
 from app.network.adain import adain
 from app.network.decoder import Decoder
 from app.network.layout import FEATURES
 from app.training import checkpoint
+from app.training.data.pool import Batch, Encoded, Pairs, encode
+from app.training.errors import TrainingError
+from app.training.options import BETAS, TrainingOptions, decays
+from app.training.schedule import Phase, ema_decay, learning_rate
 from app.training.step import losses
 from app.training.step.critic import Critic, critic_loss
-from app.evaluation.encoders import TapEncoder
-from app.training.errors import TrainingError
 from app.training.step.initial import revive, standardize
-from app.training.options import BETAS, TrainingOptions, decays
-from app.training.data.pool import Batch, Encoded, Pairs, encode
-from app.training.schedule import Phase, ema_decay, learning_rate
 from app.training.step.soap import Soap
 
 # Beyond this the encoder is not asked what it sees: only the range loss acts there.
 SEEN: Final = (-0.2, 1.2)
 # Of the learning rate: each row of partial AdaIN adds up hundreds of differences of one sign and of the size of 1.
 ADAIN_RATE: Final = 0.1
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class NonFinite(Exception):
@@ -173,8 +173,8 @@ class Trainer:
         seen = len(taps[-1])
         wanted = batch.wanted[-seen:, :, -sum(self.encoder.channels) :]
         values = {
-            "content": losses.content_loss(taps[-1], target[-seen:]),
-            "style": losses.style_loss(losses.statistics(taps), wanted, self.encoder.channels),
+            "content": metrics.content_loss(taps[-1], target[-seen:]),
+            "style": metrics.style_loss(metrics.statistics(taps), wanted, self.encoder.channels),
             "total_variation": losses.total_variation(results),
             "grid": losses.grid(results),
             "range": losses.out_of_range(results),
@@ -209,22 +209,6 @@ class Trainer:
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-
-
-def resident(module: ModuleT, device: torch.device) -> ModuleT:
-    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def chosen_device(name: str) -> torch.device:
-    """Raises TrainingError when it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise TrainingError(
-            f"{name} is not there: torch finds {torch.cuda.device_count()} CUDA devices; try --device auto"
-        )
-    return device
 
 
 def chosen_precision(name: str, device: torch.device) -> bool:
