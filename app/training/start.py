@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from pydantic import ValidationError
 
 from app.engine.create import available_cores
 from app.evaluation.device import chosen_device
@@ -16,7 +15,7 @@ from app.training.data.splits import Splits, split
 from app.training.errors import TrainingError
 from app.training.loop.memory import keep_freed_memory
 from app.training.loop.run import CHECKPOINT, Run
-from app.training.options import TrainingOptions
+from app.training.options import TrainingOptions, flag
 from app.training.step.initial import continued, new_decoder
 
 # What a checkpoint's tensors belong to.
@@ -62,17 +61,10 @@ def start(
 
 
 def _options(saved: dict[str, Any], asked: dict[str, str]) -> TrainingOptions:
-    try:
-        options = TrainingOptions.model_validate(saved | asked)
-        before = TrainingOptions.model_validate(saved)
-    except ValidationError as invalid:
-        faults = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}; found {e['input']!r}" for e in invalid.errors()]
-        raise TrainingError("; ".join(faults)) from None
+    options, before = TrainingOptions.read(saved | asked), TrainingOptions.read(saved)
     for name in FIXED if saved else ():
         if getattr(options, name) != getattr(before, name):
-            raise TrainingError(
-                f"--{name.replace('_', '-')}: was {getattr(before, name)} when the run began; choose another --out"
-            )
+            raise TrainingError(f"{flag(name)}: was {getattr(before, name)} when the run began; choose another --out")
     return options
 
 

@@ -32,7 +32,7 @@ from tests.training.conftest import fill
 def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
     torch.set_num_threads(1)
     values = {"widths": "16,16/16/8/8", "workers": 0, "val_share": 0, "crops": "32", "batch": 4, "pool": 8} | given
-    options = TrainingOptions.model_validate(values)
+    options = TrainingOptions.read(values)
     index = Index(out / "none")
     parts = [split(folder, index, 0, 0) for folder in (contents, styles)]
     return Run(options, *parts, load_encoder("vgg16", None), new_decoder(options), torch.device("cpu"), out)
@@ -109,9 +109,9 @@ def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
     options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25, inversion_share=0)
     found = [(p.size, p.batch, p.fresh, p.start, p.stop) for p in phases(options)]
     assert found == [(128, 8, 2, 0, 500), (256, 4, 1, 500, 1000)], "two would be the area's share, four are the least"
-    few = phases(options.model_copy(update={"batch": 3}))
+    few = phases(options.but(batch=3))
     assert [p.batch for p in few] == [3, 3]
-    many = phases(options.model_copy(update={"batch": 40}))
+    many = phases(options.but(batch=40))
     assert [p.batch for p in many] == [40, 10]
     assert phases(TrainingOptions(steps=7))[-1].stop == 7
 
@@ -130,7 +130,7 @@ def test_inversion_comes_first_and_only_to_random_weights() -> None:
     options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", inversion_share=0.2)
     found = [(p.size, p.inverts, p.start, p.stop) for p in phases(options)]
     assert found == [(128, True, 0, 200), (128, False, 200, 600), (256, False, 600, 1000)]
-    warm = options.model_copy(update={"decoder": Path("decoder.safetensors")})
+    warm = options.but(decoder=Path("decoder.safetensors"))
     assert [(p.inverts, p.start, p.stop) for p in phases(warm)] == [(False, 0, 500), (False, 500, 1000)]
 
 

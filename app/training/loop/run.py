@@ -132,7 +132,7 @@ class Run:
         facts = {
             "step": self.step,
             "best": self.best if self.best < float("inf") else None,
-            "options": self.options.model_dump(mode="json"),
+            "options": self.options.json(),
             "content": str(self.content.folder.resolve()),
             "style": str(self.style.folder.resolve()),
             "fingerprints": [self.content.fingerprint, self.style.fingerprint],
