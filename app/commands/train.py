@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import Field, fields
@@ -63,18 +64,19 @@ def _option(entry: Field[Any]) -> click.Option:
 
 
 def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **given: str | None) -> None:
+    since = time.monotonic()
     bound_spinning()
     from app.training.start import start
 
     asked = {name: value for name, value in given.items() if value is not None}
     try:
-        run, said = start(content, style, out, resume, asked)
+        run, said = start(content, style, out, resume, asked, since)
         click.echo("\n".join(said), err=True)
         with _asked_to_stop() as stopped:
             run.run(lambda: bool(stopped))
     except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    if run.step < run.options.steps:
+    if not run.finished:
         click.echo(f"Saved at step {run.step}; go on with: impasto train --resume --out {out}", err=True)
         sys.exit(128 + signal.SIGINT)
     click.echo(run.decoder_path)

@@ -16,13 +16,14 @@ MAX_PIXELS: Final = 200_000_000
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Files with a picture's suffix in a folder and all below it, sorted.
+    """Files with a picture's suffix in a folder and all below it, sorted, but not hidden ones.
 
     Raises EvaluationError when there are none.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: is not a folder; give a folder of pictures")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not found:
         raise EvaluationError(
             f"{folder}: no pictures in this folder or below it ({', '.join(sorted(PICTURE_SUFFIXES))})"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from app.network.convolution import ReflectConv
 from app.network.encoder import load_convs
 from app.network.layout import decoder_upsampling
 from app.network.moments import channel_moments
@@ -25,9 +26,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.upsample_after = frozenset(upsample_after)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in widths
-        )
+        self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in widths)
         self.adain = nn.ModuleDict({str(index): PartialAdaIN(widths[index][1]) for index in sorted(adain_after)})
 
     @classmethod

@@ -109,8 +109,15 @@ class TrainingOptions:
 
     val_share: float = _in("Data", PART, 0.05, "Part of each folder kept for validation, by hash.")
     test_share: float = _in("Data", PART, 0.05, "Part kept for a final test, never read in training.")
-    workers: int | None = _in(
-        "Data", COUNT, None, "Processes that read and crop pictures; 0 for none. [half the cores]"
+    workers: int = _in("Data", COUNT, 0, "Threads that read pictures; 0 for one a core.")
+    picture_memory: int | None = _in(
+        "Data",
+        AT_LEAST_ONE,
+        None,
+        "Bytes of the device's memory for decoded pictures; others come in turn. [2 GiB, or a quarter of a GPU's]",
+    )
+    cache: Path | None = _in(
+        "Data", FILE, None, "Folder for what is known of pictures, which all runs share. [$XDG_CACHE_HOME/impasto]"
     )
     seed: int = _in("Data", COUNT, 0, "Same seed, same pictures, same machine: same numbers.")
 
@@ -139,6 +146,12 @@ class TrainingOptions:
     )
 
     steps: int = _in("Schedule", AT_LEAST_ONE, 40_000, "Steps in all.")
+    minutes: float | None = _in(
+        "Schedule",
+        Number(min=0, min_open=True),
+        None,
+        "Minutes in all, in place of --steps: from the command's start to its end, the schedule fitted to them.",
+    )
     batch: int = _in(
         "Schedule",
         AT_LEAST_ONE,
@@ -219,6 +232,13 @@ class TrainingOptions:
         click.Choice(["auto", "float32", "bfloat16"]),
         "auto",
         "auto computes in bfloat16 where the device does so natively.",
+    )
+    launch: Literal["plain", "recorded", "compiled"] = _in(
+        "Running",
+        click.Choice(["plain", "recorded", "compiled"]),
+        "recorded",
+        "How a GPU is told of a step: kernel by kernel, as one CUDA graph, or as one of what torch's compiler made of "
+        "it, which takes a minute or so for each size of crops.",
     )
     threads: int = _in("Running", click.IntRange(0, 1024), 0, "CPU threads of the network; 0 for every core.")
     log_every: int = _in("Running", AT_LEAST_ONE, 25, "Steps between points of the curves.")

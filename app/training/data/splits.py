@@ -1,11 +1,8 @@
 """Folders of pictures: which can be read, and which are for training, validation and test."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from app.evaluation.pictures import pictures_in
 from app.training.data.index import Index
@@ -13,11 +10,20 @@ from app.training.errors import TrainingError
 
 
 @dataclass(frozen=True)
+class Source:
+    """A picture to train on, and its sides in pixels, the shorter one a little more at most."""
+
+    path: Path
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Splits:
     """The pictures of one folder and all below it, each once, however often it is there."""
 
     folder: Path
-    train: tuple[Path, ...]
+    train: tuple[Source, ...]
     val: tuple[Path, ...]
     test: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...]
@@ -39,18 +45,15 @@ def split(folder: Path, index: Index, val_share: float, test_share: float, threa
     Raises TrainingError when nothing is left to train on.
     """
     paths = pictures_in(folder)
-    with ThreadPoolExecutor(threads) as pool:
-        examined = list(
-            tqdm(pool.map(index.examine, paths), f"reading {folder}", len(paths), leave=False, unit="file", delay=1)
-        )
-    unreadable = tuple((path, e.fault) for path, e in zip(paths, examined, strict=True) if e.fault)
-    by_hash: dict[str, Path] = {}
+    examined = index.examine(paths, threads, f"reading {folder}")
+    unreadable = tuple((path, entry.fault) for path, entry in zip(paths, examined, strict=True) if entry.fault)
+    by_hash: dict[str, Source] = {}
     for path, entry in zip(paths, examined, strict=True):
         if not entry.fault:
-            by_hash.setdefault(entry.sha256, path)
-    parts: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
-    for sha256, path in sorted(by_hash.items()):
-        parts[part_of(sha256, val_share, test_share)].append(path)
+            by_hash.setdefault(entry.sha256, Source(path, entry.height, entry.width))
+    parts: dict[str, list[Source]] = {"train": [], "val": [], "test": []}
+    for sha256, source in sorted(by_hash.items()):
+        parts[part_of(sha256, val_share, test_share)].append(source)
     if not parts["train"]:
         raise TrainingError(
             f"{folder}: {len(by_hash)} readable and {len(unreadable)} unreadable pictures, none of them left to train "
@@ -59,8 +62,8 @@ def split(folder: Path, index: Index, val_share: float, test_share: float, threa
     return Splits(
         folder,
         tuple(parts["train"]),
-        tuple(parts["val"]),
-        tuple(parts["test"]),
+        tuple(source.path for source in parts["val"]),
+        tuple(source.path for source in parts["test"]),
         unreadable,
         len(paths) - len(unreadable) - len(by_hash),
         hashlib.sha256("".join(sorted(by_hash)).encode()).hexdigest(),

@@ -1,52 +1,54 @@
 """The training loop: from pictures to a decoder file, stopping and going on as if it had not stopped."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final
 
 import safetensors.torch
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from tqdm import tqdm
 
 from app.engine.create import available_cores
 from app.evaluation.encoders import TapEncoder
 from app.network.decoder import Decoder
 from app.training import checkpoint
-from app.training.data.crops import PHOTOS_AS_STYLES, Crops, seed_of, stream
-from app.training.data.pool import Batch, Encoded, Originals, Pairs, Pool
+from app.training.data.seeds import seed_of
+from app.training.data.shelf import Shelf
 from app.training.data.splits import Splits
 from app.training.errors import TrainingError
 from app.training.loop.curves import Curves
 from app.training.loop.validation import Validation
 from app.training.options import TrainingOptions
-from app.training.schedule import Phase, learning_rate, phases, revives
+from app.training.schedule import Course, Minutes, Steps, learning_rate, phases, revives
+from app.training.step.launch import Launcher, own_stream
+from app.training.step.program import Choice, Program, moved, refill
 from app.training.step.trainer import NonFinite, Trainer
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 DECODER: Final = "decoder.safetensors"
 BEST: Final = "decoder-best.safetensors"
-# Before the first step of a phase the pool gets as many batches of crops as this.
-FILLED_WITH: Final = 2
+# Pictures are kept at so many pixels of their long side, or at twice the side of the largest crops.
+READ_AT: Final = 640
+PICTURE_MEMORY: Final = 2 * 2**30
+PART_OF_A_GPU: Final = 0.25
 
 
-@dataclass
 class _Interval:
     """What happened since the last point of the curves."""
 
-    since: float = field(default_factory=time.perf_counter)
-    values: dict[str, list[float]] = field(default_factory=dict)
-    images: int = 0
-    waited: float = 0.0
+    def __init__(self) -> None:
+        self.since = time.perf_counter()
+        self.images = 0
+        self.waited = 0.0
 
-    def point(self) -> dict[str, float]:
+    def point(self, means: dict[str, float]) -> dict[str, float]:
         seconds = time.perf_counter() - self.since
-        means = {f"loss/{name}": fmean(values) for name, values in self.values.items()}
-        speed = {"speed/images_per_second": self.images / seconds, "speed/busy": 1 - self.waited / seconds}
-        return means | speed
+        losses = {f"loss/{name}": value for name, value in means.items()}
+        return losses | {"speed/images_per_second": self.images / seconds, "speed/busy": 1 - self.waited / seconds}
 
 
 class Run:
@@ -54,6 +56,7 @@ class Run:
 
     After `run`, `out` holds decoder.safetensors (the moving average, which the service loads as it is),
     decoder-best.safetensors (the same where validation was best), checkpoint.safetensors and TensorBoard's log.
+    `since`, on the monotonic clock, is when the time began that `minutes` bound.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Run:
         decoder: Decoder,
         device: torch.device,
         out: Path,
+        since: float | None = None,
     ) -> None:
         self.options = options
         self.out = out
@@ -74,58 +78,90 @@ class Run:
         self.step = 0
         self.best = float("inf")
         self.trainer = Trainer(options, encoder, decoder, device)
-        side = max(phase.size for phase in phases(options))
-        self.validation = Validation(self.trainer, content.val, style.val, side)
-        workers = options.workers
-        self._workers = min(8, available_cores() // 2) if workers is None else workers
+        self.trainer.fuse(options.launch == "compiled")
+        self.largest = max(phase.size for phase in phases(options))
+        self.validation = Validation(self.trainer, content.val, style.val, self.largest)
+        self._since = time.monotonic() if since is None else since
+        self._seconds = self._done = 0.0
+        self._turned = self._logged = 0
+        self._interval = _Interval()
+        self._longest: dict[str, float] = {}
 
     def resume(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take up what a checkpoint holds. Raises TrainingError when it is of other networks."""
         self.trainer.load(tensors)
         self.step = int(facts["step"])
         self.best = float(facts["best"] or "inf")
+        # Checkpoints of before there was --minutes don't have these.
+        self._seconds = float(facts.get("seconds", 0))
+        self._done = float(facts.get("progress", 0))
+        self._turned = int(facts.get("turned", 0))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step was taken."""
+        return self._done >= 1
 
     def run(self, stopped: Callable[[], bool], show_bar: bool = True) -> None:
-        """Train to the last step, or until `stopped` says so after one, and save.
+        """Train to the end, or until `stopped` says so after a step, and save.
 
         Raises TrainingError when the disk is full or a loss is not finite; what was saved before is whole.
         """
-        curves = Curves(self.out / "log", self.step)
-        interval = _Interval()
-        bar = tqdm(
-            total=self.options.steps,
-            initial=self.step,
-            unit="step",
-            disable=not show_bar,
-            smoothing=0.05,
-            mininterval=1,
-        )
-        try:
-            for phase, generator, batch, newest, waited in self._batches():
-                interval.waited += waited
-                if self.step == 0 and not self.options.decoder:
-                    self.trainer.standardize(batch)
-                self._advance(phase, generator, batch, newest, interval)
-                if revives(self.options, self.step):
-                    revived = self.trainer.revive(batch, seed_of(self.options.seed, "revive", self.step))
-                    curves.add(self.step, {"weights/revived_channels": float(revived)})
-                bar.update()
-                if self.step % self.options.log_every == 0 or self.step == self.options.steps:
-                    point = interval.point()
-                    curves.add(self.step, point | {"speed/learning_rate": learning_rate(self.options, self.step - 1)})
-                    bar.set_postfix_str(_line(point))
-                    interval = _Interval()
-                if self.step % self.options.validate_every == 0 or self.step == self.options.steps:
-                    self._validate(curves, bar)
-                    interval.since = time.perf_counter()
-                if stopped():
-                    break
-                if self.step % self.options.save_every == 0:
-                    self.save()
+        self._course = self._begun()
+        self._logged = self.step
+        with (
+            own_stream(self.trainer.device),
+            closing(Curves(self.out / "log", self.step)) as curves,
+            tqdm(
+                total=None if self.options.minutes else self.options.steps,
+                initial=self.step,
+                unit="step",
+                disable=not show_bar,
+                smoothing=0.05,
+                mininterval=1,
+            ) as bar,
+        ):
+            self._train(stopped, curves, bar)
+
+    def _train(self, stopped: Callable[[], bool], curves: Curves, bar: "tqdm[Any]") -> None:
+        if self.options.minutes:
+            # How long the end of the run will take has to be known before the first step.
+            self._validate(curves, bar)
             self.save()
-        finally:
-            bar.close()
-            curves.close()
+        began = self.step
+        for program, launcher, rate in self._programs(bar):
+            since = time.perf_counter()
+            choice = program.choose(self.step, rate)
+            self._interval.waited += time.perf_counter() - since
+            if self.step == 0 and not self.options.decoder:
+                table = moved(choice.table, self.trainer.device)
+                program.add(table)
+                self.trainer.standardize(program.batch(table, choice.own))
+            with self._taking("step"):
+                self._advance(program, launcher, choice)
+            self._done = self._course.progress(self.step)
+            if revives(self.options, self.step, self._done):
+                batch = program.batch(moved(choice.table, self.trainer.device), choice.own)
+                revived = self.trainer.revive(batch, seed_of(self.options.seed, "revive", self.step))
+                curves.add(self.step, {"weights/revived_channels": float(revived)})
+            bar.update()
+            if self.step % self.options.log_every == 0:
+                self._log(curves, bar, rate)
+            if self.finished:
+                continue
+            if self.step % self.options.validate_every == 0:
+                self._validate(curves, bar)
+            if stopped():
+                break
+            if self.step % self.options.save_every == 0:
+                self.save()
+        else:
+            if self.step == began:
+                raise TrainingError("--minutes: there was no time for a step; give more of them")
+            self._done = 1.0
+            self._log(curves, bar, rate)
+            self._validate(curves, bar)
+        self.save()
 
     def save(self) -> None:
         """Write the checkpoint and the decoder, each whole or not at all. Raises TrainingError on a full disk."""
@@ -137,73 +173,106 @@ class Run:
             "style": str(self.style.folder.resolve()),
             "fingerprints": [self.content.fingerprint, self.style.fingerprint],
             "encoder_sha256": self.trainer.encoder.sha256,
+            "progress": self._done,
+            "seconds": self._seconds + time.monotonic() - self._since,
+            "turned": self._turned,
         }
-        checkpoint.write(self.decoder_path, self._decoder_file())
-        checkpoint.save(self.out / CHECKPOINT, self.trainer.tensors(), facts)
+        with self._taking("save"):
+            checkpoint.write(self.decoder_path, self._decoder_file())
+            checkpoint.save(self.out / CHECKPOINT, self.trainer.tensors(), facts)
 
-    def _batches(self) -> Iterator[tuple[Phase, Generator, Batch | Pairs, Encoded, float]]:
-        """For each step left: its batch, and the seconds waited for crops.
+    @contextmanager
+    def _taking(self, what: str) -> Iterator[None]:
+        """Notes the longest time something took: a run of so many minutes ends with one of each."""
+        since = time.perf_counter()
+        yield
+        self._longest[what] = max(self._longest.get(what, 0.0), time.perf_counter() - since)
+        self._course.ended(sum(self._longest.values()))
 
-        Where a run begins, in the middle of a phase too, the pool is filled with what it would hold by then.
-        """
+    def _begun(self) -> Course:
+        if not self.options.minutes:
+            return Steps(self.options.steps)
+        whole = 60 * self.options.minutes
+        # Of a run that was to take less time, less is over now.
+        done = min(self._done, self._seconds / whole)
+        return Minutes(whole - self._seconds, self._since, done)
+
+    def _programs(self, bar: "tqdm[Any]") -> Iterator[tuple[Program, Launcher, float]]:
+        """For each step to come: its program, what launches it, and its learning rate."""
+        shelf = None
         for phase in phases(self.options):
-            if self.step >= phase.stop:
+            if self._course.over(self.step, phase):
                 continue
-            held = max(self.options.pool, FILLED_WITH * phase.batch)
-            pool = Originals(held, phase.fresh) if phase.inverts else Pool(held, phase.fresh, self.trainer.decoded)
-            ahead = -(-FILLED_WITH * phase.batch // phase.fresh)
-            last = ahead + self.step - phase.start
-            first = max(0, last - pool.refreshes + 1)
-            # A critic is to learn what paintings look like.
-            photos = PHOTOS_AS_STYLES if self.options.adversarial == "none" else 0.0
-            crops = Crops(self.content.train, self.style.train, phase.size, phase.fresh, self.options.seed, photos)
-            stop = ahead + phase.stop - phase.start
-            pin = self.trainer.device.type == "cuda"
-            items = stream(crops, first, stop, self._workers, pin)
-            for number in range(first, stop):
-                since = time.perf_counter()
-                contents, styles = next(items)
-                waited = time.perf_counter() - since
-                newest = self.trainer.encode(contents, styles)
-                pool.add(newest)
-                if number >= last:
-                    generator = Generator().manual_seed(seed_of(self.options.seed, "step", self.step))
-                    batch: Batch | Pairs
-                    if isinstance(pool, Originals):
-                        batch = pool.draw(phase.batch, generator)
-                    else:
-                        wished = int(phase.batch * self.options.identity_share + _draw(generator))
-                        own = min(wished, phase.fresh, phase.batch - 1)
-                        batch = pool.draw(newest, phase.batch, own, generator)
-                    yield phase, generator, batch, newest, waited
+            first = self._course.first_step(phase)
+            if shelf is None:
+                # The pool is filled with what it would hold, so pictures begin where they were when that was made.
+                again = len(refill(self.options, phase, first, self.step)) if self.step > first else 0
+                shelf = self._shelf(max(0, self._turned - phase.fresh * again))
+                bar.write(shelf.summary(), file=sys.stderr)
+                self._interval = _Interval()
+            program = Program(self.trainer, phase, shelf, first, self.step)
+            launcher = Launcher(program, self.options.launch != "plain")
+            while not self._course.over(self.step, phase):
+                yield program, launcher, learning_rate(self.options, self.step, self._course.progress(self.step))
+                self._turned = shelf.turned
 
-    def _advance(
-        self, phase: Phase, generator: Generator, batch: Batch | Pairs, newest: Encoded, interval: _Interval
-    ) -> None:
+    def _shelf(self, turned: int) -> Shelf:
+        options, device = self.options, self.trainer.device
+        memory = options.picture_memory
+        if memory is None:
+            gpu = device.type == "cuda"
+            memory = int(PART_OF_A_GPU * torch.cuda.mem_get_info(device)[1]) if gpu else PICTURE_MEMORY
+        read_at = max(READ_AT, 2 * self.largest)
+        groups = (self.content.train, self.style.train)
+        threads = options.workers or available_cores()
+        return Shelf(groups, read_at, memory, device, threads, seed_of(options.seed, "shelf"), turned)
+
+    def _advance(self, program: Program, launcher: Launcher, choice: Choice) -> None:
         try:
-            values = self.trainer.step(self.step, phase, newest, batch, generator)
+            launcher.take(choice)
         except NonFinite as fault:
             path = self.out / f"nonfinite-{self.step}.safetensors"
-            tensors = {"contents": newest.contents, "features": batch.features, "wanted": batch.wanted}
+            batch = program.batch(choice.table, choice.own)
+            tensors = {"features": batch.features, "wanted": batch.wanted}
             checkpoint.save(path, tensors, {"step": self.step, "losses": fault.losses})
-            self.save()
-            raise TrainingError(
-                f"step {self.step}: a loss or gradient is not finite ({fault}); the batch is in {path}. "
-                "Go on with --resume and a lower --learning-rate, or --precision float32"
-            ) from None
+            self._stop(fault, f"; the batch is in {path}")
         self.step += 1
-        interval.images += phase.batch
-        for name, value in values.items():
-            interval.values.setdefault(name, []).append(float(value))
+        self._interval.images += program.phase.batch
+
+    def _stop(self, fault: NonFinite, more: str = "") -> None:
+        self.save()
+        raise TrainingError(
+            f"step {self.step}: a loss or gradient is not finite ({fault}){more}. "
+            "Go on with --resume and a lower --learning-rate, or --precision float32"
+        ) from None
+
+    def _log(self, curves: Curves, bar: "tqdm[Any]", rate: float) -> None:
+        if not self._interval.images:
+            return
+        try:
+            means = self.trainer.means()
+        except NonFinite as fault:
+            # A GPU says so late; it has left the weights alone since.
+            self.step = self._logged + fault.taken
+            self._stop(fault)
+        point = self._interval.point(means)
+        curves.add(self.step, point | {"speed/learning_rate": rate})
+        bar.set_postfix_str(_line(point))
+        self._interval = _Interval()
+        self._logged = self.step
 
     def _validate(self, curves: Curves, bar: "tqdm[Any]") -> None:
-        result = self.validation.run()
+        since = time.perf_counter()
+        with self._taking("validation"):
+            result = self.validation.run()
+        self._interval.since += time.perf_counter() - since
         if result is None:
             return
         scores, sheet = result
         curves.add(self.step, scores)
         curves.show(self.step, "validation", sheet)
-        bar.write(f"step {self.step}: validation " + ", ".join(f"{name[4:]} {v:.3f}" for name, v in scores.items()))
+        told = ", ".join(f"{name[4:]} {value:.3f}" for name, value in scores.items())
+        bar.write(f"step {self.step}: validation {told}", file=sys.stderr)
         total = self.options.content_weight * scores["val/content"] + self.options.style_weight * scores["val/style"]
         if total < self.best:
             self.best = total
@@ -220,10 +289,6 @@ class Run:
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in decoder.state_dict().items()}
         return safetensors.torch.save(tensors, metadata)
-
-
-def _draw(generator: Generator) -> float:
-    return float(torch.rand((), generator=generator))
 
 
 def _line(point: dict[str, float]) -> str:

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Final
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 PENALTY: Final = 10.0
 
@@ -23,10 +23,12 @@ class Critic(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
 
-def critic_loss(critic: Critic, styles: Tensor, results: Tensor, generator: Generator) -> Tensor:
-    """What the critic minimises: its score of results less that of styles, and the gradient penalty between them."""
-    mix = torch.rand((len(styles), 1, 1, 1), generator=generator).to(styles.device)
-    between = torch.lerp(styles, results, mix).requires_grad_()
+def critic_loss(critic: Critic, styles: Tensor, results: Tensor, mix: Tensor) -> Tensor:
+    """What the critic minimises: its score of results less that of styles, and the gradient penalty between them.
+
+    `mix` (N,) in [0, 1): where between a style and a result the gradient is looked at.
+    """
+    between = torch.lerp(styles, results, mix[:, None, None, None]).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).mean((1, 2, 3)).sum(), between, create_graph=True)
     penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
     loss: Tensor = critic(results).mean() - critic(styles).mean() + PENALTY * penalty

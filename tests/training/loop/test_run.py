@@ -12,38 +12,36 @@ from torch import Generator
 from app.evaluation.device import chosen_device
 from app.evaluation.encoders import load_encoder
 from app.evaluation.errors import EvaluationError
-from app.evaluation.metrics import statistics
 from app.network.weights import read_weights
 from app.training import checkpoint
 from app.training.data.index import Index
-from app.training.data.pool import Encoded, Originals, Pool, paired
 from app.training.data.splits import split
 from app.training.errors import TrainingError
 from app.training.loop.run import Run
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
-from app.training.schedule import ema_decay, learning_rate, phases, revives
+from app.training.schedule import Steps, ema_decay, learning_rate, phases, revives
 from app.training.step.hooks import silent_channels
 from app.training.step.initial import continued, new_decoder, revive, standardize
-from app.training.step.trainer import chosen_precision
+from app.training.step.trainer import Losses, chosen_precision
 from tests.engine.test_ncnn import decoder_file
 from tests.training.conftest import fill
 
 
 def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
     torch.set_num_threads(1)
-    values = {"widths": "16,16/16/8/8", "workers": 0, "val_share": 0, "crops": "32", "batch": 4, "pool": 8} | given
+    values = {"widths": "16,16/16/8/8", "workers": 1, "val_share": 0, "crops": "32", "batch": 4, "pool": 8} | given
     options = TrainingOptions.read(values)
-    index = Index(out / "none")
+    index = Index(out / "cache")
     parts = [split(folder, index, 0, 0) for folder in (contents, styles)]
     return Run(options, *parts, load_encoder("vgg16", None), new_decoder(options), torch.device("cpu"), out)
 
 
-def _watched(run: Run) -> list[dict[str, torch.Tensor]]:
+def _watched(run: Run) -> list[Losses]:
     """Run to the end; what each step returned."""
-    found: list[dict[str, torch.Tensor]] = []
+    found: list[Losses] = []
     step = run.trainer.step
 
-    def watched(*arguments: object) -> dict[str, torch.Tensor]:
+    def watched(*arguments: object) -> Losses:
         found.append(step(*arguments))  # type: ignore[arg-type]
         return found[-1]
 
@@ -108,17 +106,23 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path, contents: Path, sty
 def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
     options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25, inversion_share=0)
     found = [(p.size, p.batch, p.fresh, p.start, p.stop) for p in phases(options)]
-    assert found == [(128, 8, 2, 0, 500), (256, 4, 1, 500, 1000)], "two would be the area's share, four are the least"
+    assert found == [(128, 8, 2, 0, 0.5), (256, 4, 1, 0.5, 1)], "two would be the area's share, four are the least"
+    course = Steps(1000)
+    assert [[course.over(step, p) for step in (0, 499, 500, 999, 1000)] for p in phases(options)] == [
+        [False, False, True, True, True],
+        [False, False, False, False, True],
+    ]
+    assert [course.first_step(phase) for phase in phases(options)] == [0, 500]
     few = phases(options.but(batch=3))
     assert [p.batch for p in few] == [3, 3]
     many = phases(options.but(batch=40))
     assert [p.batch for p in many] == [40, 10]
-    assert phases(TrainingOptions(steps=7))[-1].stop == 7
+    assert Steps(7).over(7, phases(TrainingOptions(steps=7))[-1])
 
 
 def test_the_rate_warms_up_and_falls_to_3_percent() -> None:
     options = TrainingOptions(steps=1000, warmup=100, learning_rate=1.0)
-    rates = [learning_rate(options, step) for step in range(1000)]
+    rates = [learning_rate(options, step, step / 1000) for step in range(1000)]
     assert rates[0] < 0.02
     assert max(rates) == max(rates[95:105]) > 0.95
     assert rates[-1] == pytest.approx(0.03, abs=1e-4)
@@ -128,10 +132,10 @@ def test_the_rate_warms_up_and_falls_to_3_percent() -> None:
 
 def test_inversion_comes_first_and_only_to_random_weights() -> None:
     options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", inversion_share=0.2)
-    found = [(p.size, p.inverts, p.start, p.stop) for p in phases(options)]
-    assert found == [(128, True, 0, 200), (128, False, 200, 600), (256, False, 600, 1000)]
+    found = [(p.size, p.inverts, p.start, round(p.stop, 9)) for p in phases(options)]
+    assert found == [(128, True, 0, 0.2), (128, False, 0.2, 0.6), (256, False, pytest.approx(0.6), 1)]
     warm = options.but(decoder=Path("decoder.safetensors"))
-    assert [(p.inverts, p.start, p.stop) for p in phases(warm)] == [(False, 0, 500), (False, 500, 1000)]
+    assert [(p.inverts, p.start, p.stop) for p in phases(warm)] == [(False, 0, 0.5), (False, 0.5, 1)]
 
 
 def test_channels_that_never_fire_are_counted() -> None:
@@ -171,8 +175,8 @@ def test_silent_channels_begin_anew_and_change_no_picture() -> None:
 
 def test_revivals_come_at_intervals_and_not_near_the_end() -> None:
     options = TrainingOptions(steps=100, revive_every=15)
-    assert [step for step in range(1, 101) if revives(options, step)] == [15, 30, 45, 60, 75]
-    assert not any(revives(TrainingOptions(steps=100, revive_every=0), step) for step in range(1, 101))
+    assert [step for step in range(1, 101) if revives(options, step, step / 100)] == [15, 30, 45, 60, 75]
+    assert not any(revives(TrainingOptions(steps=100, revive_every=0), step, 0) for step in range(1, 101))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,7 @@ def test_a_decoder_goes_on_with_partial_adain_where_it_is_asked_for(
 ) -> None:
     path = decoder_file(tmp_path / "d.safetensors", [(512, 8), (8, 8), (8, 8), (8, 8), (8, 8), (8, 3)], "1,2,3", kept)
     weights = read_weights(path)
-    options = TrainingOptions.model_validate({"partial_adain": where, "decoder": path})
+    options = TrainingOptions.read({"partial_adain": where, "decoder": path})
     decoder = continued(options, weights)
     assert decoder.adain_after == tuple(places)
     for index in places:
@@ -257,65 +261,6 @@ def test_betas_reach_the_optimizer_and_are_by_default_what_help_says(
 def test_betas_of_another_notation_are_refused(betas: str) -> None:
     with pytest.raises(ValueError, match="two decays"):
         decays(betas)
-
-
-def test_the_pool_forgets_the_oldest_and_gives_the_newest_their_own_style() -> None:
-    asked: list[torch.Tensor] = []
-
-    def decoded(features: torch.Tensor) -> torch.Tensor:
-        asked.append(features)
-        return 10 * features.mean((2, 3)).unsqueeze(1).expand(len(features), 2, 512)[:, :, :7]
-
-    pool = Pool(capacity=4, fresh=2, decoded=decoded)
-
-    def encoded(value: float) -> Encoded:
-        features = torch.full((2, 512, 2, 2), value)
-        return Encoded(
-            features[:, :3],
-            [features],
-            torch.full((2, 2, 512), value),
-            features[:, :3],
-            -features.mean((2, 3)).unsqueeze(1).expand(2, 2, 512),
-            -features,
-        )
-
-    for value in (1.0, 2.0, 3.0):
-        pool.add(newest := encoded(value))
-    batch = pool.draw(newest, 5, 1, Generator().manual_seed(0))
-    assert batch.features.shape == (5, 512, 2, 2)
-    assert batch.wanted.shape == (5, 2, 7 + 512)
-    assert torch.equal(batch.wanted[0, :, 7:], newest.statistics[0])
-    torch.testing.assert_close(batch.wanted[:, 0, 0], 10 * batch.wanted[:, 0, 7], msg="both of one picture")
-    before = len(asked)
-    assert float(batch.features.min()) >= 2
-    again = pool.draw(newest, 5, 1, Generator().manual_seed(0))
-    assert torch.equal(batch.wanted, again.wanted)
-    assert len(asked) == 2 * before, "the decoder may have changed since"
-    # Statistics of contents are above 0 here and those of styles below, so whole ones tell where they are from.
-    found = [pool.draw(newest, 9, 0, Generator().manual_seed(n)).wanted[:, 0, 7] for n in range(30)]
-    assert 0.3 < float(torch.isin(torch.cat(found), torch.tensor([-2.0, -3.0])).float().mean()) < 0.7
-    assert 0.1 < float(torch.isin(torch.cat(found), torch.tensor([2.0, 3.0])).float().mean()) < 0.3
-
-
-def test_paired_styles_have_the_statistics_of_one_picture_of_both() -> None:
-    random = Generator().manual_seed(0)
-    one = torch.rand(1, 5, 8, 12, generator=random) * 3
-    other = torch.rand(1, 5, 8, 4, generator=random) + 1
-    whole = statistics([torch.cat([one, other], 3)])
-    assert torch.allclose(paired(statistics([one]), statistics([other]), 0.25), whole, atol=1e-5)
-
-
-def test_originals_pair_features_with_their_pictures() -> None:
-    originals = Originals(capacity=4, fresh=2)
-    for value in (0.2, 0.4, 0.6):
-        picture = torch.full((2, 3, 16, 16), value)
-        features = torch.full((2, 512, 2, 2), 10 * value)
-        channels = torch.zeros(2, 2, 960)
-        originals.add(Encoded(picture, [features], channels, picture + 0.1, channels, features + 1))
-    pairs = originals.draw(8, Generator().manual_seed(0))
-    couples = zip(pairs.features, pairs.wanted, strict=True)
-    found = sorted((round(float(f.mean()), 1), round(float(p.mean()), 1)) for f, p in couples)
-    assert found == sorted([(4.0, 0.4), (5.0, 0.5), (6.0, 0.6), (7.0, 0.7)] * 2)
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
