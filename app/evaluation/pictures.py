@@ -6,24 +6,25 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from app.evaluation.errors import EvaluationError
 from app.images.decode import decode_style
 from app.images.errors import ImageError
+from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 
 MAX_PIXELS: Final = 200_000_000
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Files with a picture's suffix in a folder and all below it, sorted, but not hidden ones.
+    """Files with a picture's suffix in a folder and all below it, sorted.
 
     Raises EvaluationError when there are none.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: is not a folder; give a folder of pictures")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    found = list(listing(folder, below=True).pictures)
     if not found:
         raise EvaluationError(
             f"{folder}: no pictures in this folder or below it ({', '.join(sorted(PICTURE_SUFFIXES))})"
@@ -45,14 +46,22 @@ def read_squares(paths: Sequence[Path], side: int) -> Tensor:
 
     Raises EvaluationError for a file that cannot be read.
     """
-    from torchvision.transforms import v2
-
-    framed = v2.Compose([v2.Resize(side, v2.InterpolationMode.BICUBIC, antialias=True), v2.CenterCrop(side)])
     squares = []
     for path in paths:
         try:
             # A picture of this side already is not touched; a longer one is read at enough pixels for its short side.
-            squares.append(framed(read(path, 8 * side)))
+            squares.append(_square(read(path, 8 * side), side))
         except (OSError, ImageError) as error:
             raise EvaluationError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return torch.stack(squares).float() / 255
+
+
+def _square(picture: Tensor, side: int) -> Tensor:
+    """Of uint8 (3, H, W)."""
+    height, width = picture.shape[1:]
+    short = min(height, width)
+    size = (side * height // short, side * width // short)
+    if size != (height, width):
+        picture = F.interpolate(picture[None], size, mode="bicubic", antialias=True)[0]
+    top, left = (round((length - side) / 2) for length in size)
+    return picture[:, top : top + side, left : left + side]

@@ -87,12 +87,12 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/problems", summary="Every kind of error", tags=["errors"])
-async def problems() -> list[dict[str, Any]]:
-    return [kind.body(kind.example) for kind in TYPES.values()]
+async def problems(request: Request) -> list[dict[str, Any]]:
+    return [kind.body(kind.example, request.scope["root_path"]) for kind in TYPES.values()]
 
 
 @router.get("/problems/{name}", summary="What an error means", tags=["errors"], responses=problem_responses(NOT_FOUND))
-async def problem(name: str) -> JSONResponse:
+async def problem(request: Request, name: str) -> JSONResponse:
     if name not in TYPES:
         raise Problem(NOT_FOUND, f"there is no problem type {name[:64]}", field="name")
-    return JSONResponse(TYPES[name].body(TYPES[name].example))
+    return JSONResponse(TYPES[name].body(TYPES[name].example, request.scope["root_path"]))

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Final, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
@@ -18,6 +18,8 @@ from app.settings import Settings
 
 # A batch that is running when the grace time is over may still end in this time.
 STOP_SECONDS: Final = 1.0
+# What was given up then has this time to be told so.
+LAST_SECONDS: Final = 1.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,9 +42,12 @@ class Service:
             self.metrics.shared.inc,
         )
         self.metrics.watch(self.queue)
+        # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
+        self.leaving = False
         self.draining = False
+        self.ended = False
         self._in_flight = 0
-        self._exchanges = 0
+        self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
@@ -59,8 +64,19 @@ class Service:
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
-        self.draining = True
+        self.leaving = self.draining = True
         await self._idle.wait()
+
+    async def end(self) -> None:
+        """Give up what is in flight: whoever has no answer yet gets 503."""
+        self.leaving = self.draining = True
+        await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._idle.wait()
+        self.ended = True
+        for exchange in self._exchanges:
+            exchange.cancel()
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run picture work off the event loop, at most `image_threads` at a time."""
@@ -68,6 +84,8 @@ class Service:
 
     def check_ready(self) -> None:
         """Raise the Problem for which a load balancer should send work elsewhere."""
+        if self.leaving:
+            raise Problem(SHUTTING_DOWN, "the service is about to stop", retry_after=1)
         self.check_open(time.monotonic() + self.settings.request_timeout)
         if not self.queue.alive:
             raise Problem(NOT_READY, "a worker is not running; it is being restarted", retry_after=2)
@@ -102,12 +120,14 @@ class Service:
     @contextmanager
     def exchanging(self) -> Iterator[None]:
         """Count any request as in flight, until the last byte of its answer is sent."""
-        self._exchanges += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._exchanges.add(task)
         self._idle.clear()
         try:
             yield
         finally:
-            self._exchanges -= 1
+            self._exchanges.discard(task)
             if not self._exchanges:
                 self._idle.set()
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import torch
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.evaluation.device import chosen_device
 from app.evaluation.encoders import load_encoder
 from app.network.weights import read_weights

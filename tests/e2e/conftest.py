@@ -10,7 +10,7 @@ from tests.e2e.server import Server
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    with Server({"cors_origins": "https://gallery.example"}) as running:
+    with Server({"cors_origins": "HTTPS://Gallery.example:443/, https://*.site.example, null"}) as running:
         yield running
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from app.engine.base import Job, Picture
 from app.engine.create import create_engine
+from app.logs import log_to_stderr
 from app.main import create_app
 from app.network.blend import StyleCode
 
@@ -33,4 +34,10 @@ class FaultyEngine:
         return self.engine.stylize(jobs)
 
 
+log_to_stderr("info")
 app = create_app(make_engine=FaultyEngine)
+
+
+@app.get("/unforeseen")
+async def unforeseen(text: str) -> None:
+    raise LookupError(text)

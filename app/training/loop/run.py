@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.evaluation.encoders import TapEncoder
 from app.network.decoder import Decoder
 from app.training import checkpoint
