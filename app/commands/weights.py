@@ -94,6 +94,7 @@ def _facts(file: WeightsFile, size: int) -> dict[str, object]:
         "is": kind,
         "layers": " ".join(f"{n_in}>{n_out}" for n_in, n_out in file.widths),
         "partial AdaIN": "after " + ", ".join(map(str, file.adain)) if file.adain else "none",
+        "AdaIN gain": "any" if file.adain_gain is None else f"at most {file.adain_gain:g}",
         "parameters": sum(c.weight.size + c.bias.size for c in file.convolutions)
         + sum(matrix.size for matrix in file.adain.values()),
         "bytes": size,

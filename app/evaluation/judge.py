@@ -46,14 +46,19 @@ class Style:
     features: Tensor
     statistics: Tensor
 
+    def on(self, features: Tensor, gain: float | None = None) -> Tensor:
+        """The AdaIN target for contents' relu4_1 (N, 512, h, w)."""
+        mean, std = self.statistics[:, :, -FEATURES:, None, None].unbind(1)
+        return adain(features, mean, std, gain)
+
 
 class Method(Protocol):
     """Whatever repaints a picture."""
 
     name: str
 
-    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
-        """RGB (N, 3, S, S) in [0, 1] for some contents in one style, whose AdaIN target (N, 512, h, w) is given."""
+    def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
+        """RGB (N, 3, S, S) in [0, 1] for some contents, whose relu4_1 (N, 512, h, w) is given, in one style."""
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         """The same at strength 0, from relu4_1; None if there are none."""
@@ -67,9 +72,10 @@ class DecoderMethod:
         self.decoder = decoder
         self._decoded: dict[Path, Tensor] = {}
 
-    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
+    def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
         if style.path not in self._decoded:
             self._decoded[style.path] = self.decoder.statistics(style.features)
+        target = style.on(features, self.decoder.adain_gain)
         return _shown(self.decoder(target, self._decoded[style.path][:, None]))
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
@@ -97,8 +103,8 @@ class FolderMethod:
                 f"expected {missing[0]}.png and so on, as `impasto stylize` names them"
             )
 
-    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
-        return self._read([f"{content.stem}-{style.path.stem}" for content in contents], target)
+    def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
+        return self._read([f"{content.stem}-{style.path.stem}" for content in contents], features)
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         names = [content.stem for content in contents]
@@ -116,8 +122,8 @@ class Unstyled:
     def __init__(self, side: int) -> None:
         self._side = side
 
-    def results(self, contents: Sequence[Path], style: Style, target: Tensor) -> Tensor:
-        return read_squares(contents, self._side).to(target.device)
+    def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
+        return read_squares(contents, self._side).to(features.device)
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         return None
@@ -160,10 +166,10 @@ def judge(
                 taken.psnr += metrics.psnr(again, pictures).tolist()
                 _show(seen, method, start, -1, again)
         for number, style in enumerate(encoded):
-            mean, std = style.statistics[:, :, -FEATURES:, None, None].unbind(1)
-            target = adain(features, mean, std)
+            # Of any gain, so that scores compare whatever a decoder's is held to.
+            target = style.on(features)
             for method, taken in zip(methods, sums, strict=True):
-                results = method.results(chunk, style, target)
+                results = method.results(chunk, features, style)
                 taps = encoder.taps(results)
                 for i, channels in enumerate(metrics.statistics(taps)):
                     taken.content.append(float(metrics.content_loss(taps[-1][i], target[i])))

@@ -145,6 +145,14 @@ class TrainingOptions:
         "layers. auto is as --decoder has it, and doublings without one.",
     )
 
+    adain_gain: float | None = _in(
+        "Network",
+        AMOUNT,
+        None,
+        "How many times AdaIN may enlarge a channel's deviation, which softens the stripes of smooth skies: 12 costs "
+        "nothing. 0 for any. [as --decoder has it, any without one]",
+    )
+
     steps: int = _in("Schedule", AT_LEAST_ONE, 40_000, "Steps in all.")
     minutes: float | None = _in(
         "Schedule",

@@ -195,7 +195,7 @@ class Run:
         whole = 60 * self.options.minutes
         # Of a run that was to take less time, less is over now.
         done = min(self._done, self._seconds / whole)
-        return Minutes(whole - self._seconds, self._since, done)
+        return Minutes(whole - self._seconds, self._since, done, time.monotonic)
 
     def _programs(self, bar: "tqdm[Any]") -> Iterator[tuple[Program, Launcher, float]]:
         """For each step to come: its program, what launches it, and its learning rate."""
@@ -287,6 +287,8 @@ class Run:
             "encoder_sha256": self.trainer.encoder.sha256,
             "steps": str(self.step),
         }
+        if decoder.adain_gain is not None:
+            metadata["adain_gain"] = f"{decoder.adain_gain:g}"
         tensors = {name: tensor.cpu().contiguous() for name, tensor in decoder.state_dict().items()}
         return safetensors.torch.save(tensors, metadata)
 

@@ -22,7 +22,8 @@ def new_decoder(options: TrainingOptions) -> Decoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         widths = list(zip((FEATURES, *outputs), outputs, strict=False))
-        decoder = Decoder(widths, upsample_after, adain_after(options.partial_adain, widths, upsample_after))
+        places = adain_after(options.partial_adain, widths, upsample_after)
+        decoder = Decoder(widths, upsample_after, places, options.adain_gain or None)
         for conv in decoder.convs:
             nn.init.orthogonal_(conv.get_parameter("weight"))
             nn.init.zeros_(conv.get_parameter("bias"))
@@ -38,10 +39,12 @@ def continued(options: TrainingOptions, weights: WeightsFile) -> Decoder:
     Raises WeightsError when the file is no decoder.
     """
     decoder = Decoder.from_weights(weights)
+    if options.adain_gain is not None:
+        decoder.adain_gain = options.adain_gain or None
     if options.partial_adain == "auto":
         return decoder
     places = adain_after(options.partial_adain, weights.widths, decoder.upsample_after)
-    placed = Decoder(weights.widths, decoder.upsample_after, places)
+    placed = Decoder(weights.widths, decoder.upsample_after, places, decoder.adain_gain)
     kept = {name: tensor for name, tensor in decoder.state_dict().items() if name in placed.state_dict()}
     placed.load_state_dict(placed.state_dict() | kept)
     return placed

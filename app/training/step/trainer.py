@@ -166,7 +166,7 @@ class Trainer:
     def target(self, batch: Batch) -> Tensor:
         """AdaIN of a batch: (N, 512, h, w)."""
         mean, std = batch.wanted[:, :, -FEATURES:, None, None].unbind(1)
-        return adain(batch.features, mean, std).contiguous(memory_format=torch.channels_last)
+        return adain(batch.features, mean, std, self.decoder.adain_gain).contiguous(memory_format=torch.channels_last)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that `load` needs to go on."""

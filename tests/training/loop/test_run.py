@@ -1,8 +1,9 @@
 """The parts of the loop that no user sees."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,12 @@ from app.training.data.splits import split
 from app.training.errors import TrainingError
 from app.training.loop.run import Run
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
-from app.training.schedule import Steps, ema_decay, learning_rate, phases, revives
+from app.training.schedule import Phase
 from app.training.step.hooks import silent_channels
 from app.training.step.initial import continued, new_decoder, revive, standardize
 from app.training.step.trainer import Losses, chosen_precision
 from tests.engine.test_ncnn import decoder_file
-from tests.training.conftest import fill
+from tests.training.conftest import fill, header
 
 
 def _run(out: Path, contents: Path, styles: Path, **given: object) -> Run:
@@ -53,7 +54,7 @@ def _watched(run: Run) -> list[Losses]:
 def test_a_few_steps_learn(tmp_path: Path) -> None:
     """One photo and one painting, so that batches differ little and the trend is the training's."""
     folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
-    run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2, inversion_share=0)
+    run = _run(tmp_path, *folders, steps=40, learning_rate=3e-3, warmup=2, inversion_share=0, optimizer="adam")
     totals = [float(values["total"]) for values in _watched(run)]
     assert len(totals) == 40
     assert sum(totals[-8:]) < 0.8 * sum(totals[:8])
@@ -103,41 +104,6 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path, contents: Path, sty
         assert 0 < float((average - start).norm()) < float((weight.detach() - start).norm())
 
 
-def test_phases_share_the_steps_and_shrink_the_batch_by_area() -> None:
-    options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", batch=8, refresh=0.25, inversion_share=0)
-    found = [(p.size, p.batch, p.fresh, p.start, p.stop) for p in phases(options)]
-    assert found == [(128, 8, 2, 0, 0.5), (256, 4, 1, 0.5, 1)], "two would be the area's share, four are the least"
-    course = Steps(1000)
-    assert [[course.over(step, p) for step in (0, 499, 500, 999, 1000)] for p in phases(options)] == [
-        [False, False, True, True, True],
-        [False, False, False, False, True],
-    ]
-    assert [course.first_step(phase) for phase in phases(options)] == [0, 500]
-    few = phases(options.but(batch=3))
-    assert [p.batch for p in few] == [3, 3]
-    many = phases(options.but(batch=40))
-    assert [p.batch for p in many] == [40, 10]
-    assert Steps(7).over(7, phases(TrainingOptions(steps=7))[-1])
-
-
-def test_the_rate_warms_up_and_falls_to_3_percent() -> None:
-    options = TrainingOptions(steps=1000, warmup=100, learning_rate=1.0)
-    rates = [learning_rate(options, step, step / 1000) for step in range(1000)]
-    assert rates[0] < 0.02
-    assert max(rates) == max(rates[95:105]) > 0.95
-    assert rates[-1] == pytest.approx(0.03, abs=1e-4)
-    assert ema_decay(options, 0) < 0.2
-    assert ema_decay(options, 10_000) == options.ema
-
-
-def test_inversion_comes_first_and_only_to_random_weights() -> None:
-    options = TrainingOptions(steps=1000, crops="128:0.5,256:0.5", inversion_share=0.2)
-    found = [(p.size, p.inverts, p.start, round(p.stop, 9)) for p in phases(options)]
-    assert found == [(128, True, 0, 0.2), (128, False, 0.2, 0.6), (256, False, pytest.approx(0.6), 1)]
-    warm = options.but(decoder=Path("decoder.safetensors"))
-    assert [(p.inverts, p.start, p.stop) for p in phases(warm)] == [(False, 0, 0.5), (False, 0.5, 1)]
-
-
 def test_channels_that_never_fire_are_counted() -> None:
     decoder = new_decoder(TrainingOptions(widths="24,24/16/8/8"))
     features = torch.randn(2, 512, 4, 4, generator=Generator().manual_seed(0))
@@ -171,12 +137,6 @@ def test_silent_channels_begin_anew_and_change_no_picture() -> None:
         again = [p.clone() for p in decoder.parameters()]
         assert revive(decoder, average, features, 1) == 0
     assert all(torch.equal(a, b) for a, b in zip(again, decoder.parameters(), strict=True))
-
-
-def test_revivals_come_at_intervals_and_not_near_the_end() -> None:
-    options = TrainingOptions(steps=100, revive_every=15)
-    assert [step for step in range(1, 101) if revives(options, step, step / 100)] == [15, 30, 45, 60, 75]
-    assert not any(revives(TrainingOptions(steps=100, revive_every=0), step, 0) for step in range(1, 101))
 
 
 @pytest.mark.parametrize(
@@ -269,3 +229,108 @@ def test_a_device_that_is_not_there_is_told() -> None:
         chosen_device("cuda:99")
     assert chosen_precision("bfloat16", torch.device("cpu"))
     assert not chosen_precision("float32", torch.device("cpu"))
+
+
+class _Clock:
+    """In place of the system's, going on only as it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 500.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+    def taking(self, seconds: float, function: Callable[..., Any]) -> Callable[..., Any]:
+        def longer(*arguments: Any) -> Any:
+            self.now += seconds
+            return function(*arguments)
+
+        return longer
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr("app.training.loop.run.time", clock)
+    return clock
+
+
+def _timed(run: Run, clock: _Clock) -> list[tuple[int, float]]:
+    """Let steps take 0.5 seconds, validations 4 and saving 1; the size and the rate of each step, as they come."""
+    seen: list[tuple[int, float]] = []
+    step, numbers = run.trainer.step, run.trainer.numbers
+
+    def watched(phase: Phase, *others: Any) -> Losses:
+        seen[-1] = (phase.size, seen[-1][1])
+        return step(phase, *others)
+
+    def noted(number: int, rate: float) -> torch.Tensor:
+        seen.append((0, rate))
+        return numbers(number, rate)
+
+    run.trainer.step = clock.taking(0.5, watched)  # type: ignore[method-assign]
+    run.trainer.numbers = noted  # type: ignore[method-assign]
+    run.validation.run = clock.taking(4, run.validation.run)  # type: ignore[method-assign]
+    run._decoder_file = clock.taking(1, run._decoder_file)  # type: ignore[method-assign]
+    return seen
+
+
+def test_a_run_of_a_minute_ends_within_it_and_its_schedule_with_it(
+    tmp_path: Path, contents: Path, styles: Path, clock: _Clock
+) -> None:
+    given = {"minutes": 1, "crops": "16:0.5,32:0.5", "learning_rate": 1e-3, "inversion_share": 0, "validate_every": 40}
+    run = _run(tmp_path, contents, styles, **given)
+    seen = _timed(run, clock)
+    run.run(lambda: False, show_bar=False)
+    assert run.finished
+    assert 57 < clock.now - 500 <= 60
+    assert [size for size, _ in seen] == sorted(size for size, _ in seen)
+    assert len(seen) == run.step
+    assert [size for size, _ in seen].count(16) == pytest.approx(run.step / 2, abs=5)
+    rates = [rate for _, rate in seen]
+    assert rates[0] < 1e-4 < 9e-4 < max(rates)
+    assert rates[-1] < 5e-5
+    assert header(run.decoder_path)["steps"] == str(run.step)
+
+
+def test_a_run_of_minutes_that_was_stopped_has_what_it_left(
+    tmp_path: Path, contents: Path, styles: Path, clock: _Clock
+) -> None:
+    given = {"minutes": 1, "crops": "16", "inversion_share": 0}
+    first = _run(tmp_path, contents, styles, **given)
+    _timed(first, clock)
+    first.run(lambda: clock.now > 530, show_bar=False)
+    assert not first.finished
+    used = clock.now - 500
+    clock.now += 1000
+    began = clock.now
+    second = _run(tmp_path, contents, styles, **given)
+    _timed(second, clock)
+    second.resume(*checkpoint.load(tmp_path / "checkpoint.safetensors"))
+    second.run(lambda: False, show_bar=False)
+    assert second.finished
+    assert second.step > first.step
+    assert 55 < used + clock.now - began <= 61
+
+
+def test_too_few_minutes_for_a_step_are_told(tmp_path: Path, contents: Path, styles: Path, clock: _Clock) -> None:
+    run = _run(tmp_path, contents, styles, minutes=0.1, crops="16")
+    _timed(run, clock)
+    with pytest.raises(TrainingError, match="--minutes"):
+        run.run(lambda: False, show_bar=False)
+    assert run.step == 0
+
+
+@pytest.mark.parametrize(("gain", "stored"), [(None, None), (12, "12"), (0, None)])
+def test_the_decoders_file_tells_what_adain_is_held_to(
+    tmp_path: Path, contents: Path, styles: Path, gain: float | None, stored: str | None
+) -> None:
+    run = _run(tmp_path, contents, styles, steps=1, crops="16", adain_gain=gain)
+    run.run(lambda: False, show_bar=False)
+    assert header(run.decoder_path).get("adain_gain") == stored
+    weights = read_weights(run.decoder_path)
+    assert continued(TrainingOptions(), weights).adain_gain == (gain or None)
+    assert continued(TrainingOptions(adain_gain=5), weights).adain_gain == 5
+    assert continued(TrainingOptions(adain_gain=0, partial_adain="all"), weights).adain_gain is None
