@@ -49,6 +49,7 @@ class NcnnEngine:
             list(decoding.adain.values()),
             limits,
             self._memory.release,
+            decoding.adain_gain,
         )
 
     @property

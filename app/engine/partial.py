@@ -89,7 +89,7 @@ class LayerMoments:
 
 
 class Movement:
-    """What AdaIN, or partial AdaIN of matrix `weight`, does to a layer of one picture.
+    """What AdaIN, held to `gain`, or partial AdaIN of matrix `weight`, does to a layer of one picture.
 
     It is a map for each style, mixed at each position by its share. `got`: the picture's statistics, one for all styles
     or one for each; `wanted`: the styles'.
@@ -100,12 +100,13 @@ class Movement:
         got: Sequence[ChannelStatistics],
         wanted: Sequence[ChannelStatistics],
         weight: FloatArray | None = None,
+        gain: float | None = None,
     ) -> None:
         mean, std, style_mean, style_std = (
             np.stack([getattr(one, part) for one in many]) for many in (got, wanted) for part in ("mean", "std")
         )
         self._scales, self._biases = (
-            adain_maps(mean, std, style_mean, style_std)
+            adain_maps(mean, std, style_mean, style_std, gain)
             if weight is None
             else partial_adain(mean, std, style_mean, style_std, weight)
         )

@@ -72,7 +72,8 @@ def columns(width: int, widest: int, margin: int) -> Iterator[Column]:
 class TiledNetwork:
     """Encoder and decoder as chains of stages, for pictures of any size.
 
-    `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices.
+    `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices; `gain`
+    is what AdaIN before it is held to.
     `before_column` is called before each of several columns: the time to let go of memory kept for reuse.
     """
 
@@ -83,7 +84,9 @@ class TiledNetwork:
         adain: Sequence[FloatArray],
         limits: Limits,
         before_column: Callable[[], None] = lambda: None,
+        gain: float | None = None,
     ) -> None:
+        self._gain = gain
         self._encoder = encoder
         self._segments = list(zip(decoder, adain, strict=False))
         self._last = decoder[-1]
@@ -113,7 +116,7 @@ class TiledNetwork:
         """`stylize`, a step for each slab of each stage."""
         share = ShareMap(job.share, feature_grid(*job.content.shape[:2]), job.alpha)
         layer, statistics = yield from self._relu4_1(job.content, share)
-        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles])
+        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles], gain=self._gain)
         for number, (segment, weight) in enumerate(self._segments):
             layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
             layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)

@@ -130,6 +130,7 @@ class TorchEngine:
                 self._tensor(np.stack([style.relu4_1.mean for style in job.styles])),
                 self._tensor(np.stack([style.relu4_1.std for style in job.styles])),
                 self._tensor(job.share),
+                self.decoder.adain_gain,
             )
             shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
             feature.mul_(scale.view(shape)).add_(bias.view(shape))
@@ -155,7 +156,7 @@ class TorchEngine:
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
-        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits)
+        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits, gain=self.decoder.adain_gain)
 
     def _resident(self, module: ModuleT) -> ModuleT:
         module.eval().requires_grad_(False)

@@ -27,7 +27,12 @@ def at_size_of(features: Tensor, visible: Tensor) -> Tensor:
     return nn.functional.interpolate(visible, size=features.shape[2:], mode="area")
 
 
-def adain(content: Tensor, style_mean: Tensor, style_std: Tensor) -> Tensor:
-    """Give content features (N, C, h, w) a style's channel statistics, each (N, C, 1, 1): the paper's equation 8."""
+def adain(content: Tensor, style_mean: Tensor, style_std: Tensor, gain: float | None = None) -> Tensor:
+    """Give content features (N, C, h, w) a style's channel statistics, each (N, C, 1, 1): the paper's equation 8.
+
+    No channel's deviation grows more than `gain` times, where there is one; see `app.network.blend.adain_maps`.
+    """
     mean, std = channel_statistics(content)
+    if gain is not None:
+        return (content - mean) * (style_std / std).clamp(max=gain) + style_mean
     return (content - mean) / std * style_std + style_mean

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from app.network.convolution import ReflectConv
 from app.network.encoder import load_convs
 from app.network.layout import decoder_upsampling
 from app.network.moments import channel_moments
@@ -17,17 +18,20 @@ class Decoder(nn.Module):
 
     `widths` are (in, out) channels of each convolution; the size doubles after those in `upsample_after`, three
     times in all, so that relu4_1's eighth of a size becomes the whole. After the ReLU of those in `adain_after`
-    stands partial AdaIN, which cuts the chain into segments.
+    stands partial AdaIN, which cuts the chain into segments. `adain_gain` is what AdaIN before it is to be held to.
     """
 
     def __init__(
-        self, widths: Sequence[tuple[int, int]], upsample_after: Collection[int], adain_after: Collection[int] = ()
+        self,
+        widths: Sequence[tuple[int, int]],
+        upsample_after: Collection[int],
+        adain_after: Collection[int] = (),
+        adain_gain: float | None = None,
     ) -> None:
         super().__init__()
+        self.adain_gain = adain_gain
         self.upsample_after = frozenset(upsample_after)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in widths
-        )
+        self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in widths)
         self.adain = nn.ModuleDict({str(index): PartialAdaIN(widths[index][1]) for index in sorted(adain_after)})
 
     @classmethod
@@ -36,7 +40,7 @@ class Decoder(nn.Module):
 
         Raises WeightsError when it does not lead from 512 channels to RGB at eight times the size.
         """
-        decoder = cls(weights.widths, decoder_upsampling(weights), weights.adain)
+        decoder = cls(weights.widths, decoder_upsampling(weights), weights.adain, weights.adain_gain)
         load_convs(decoder.convs, weights)
         for index, stored in weights.adain.items():
             decoder.adain[str(index)].load_state_dict({"weight": torch.from_numpy(stored)})

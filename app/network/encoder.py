@@ -6,6 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from app.network.convolution import ReflectConv
 from app.network.layout import VGG16, Stages, encoder_stages, stage_widths
 from app.network.weights import WeightsFile
 
@@ -22,9 +23,7 @@ class VGGEncoder(nn.Module):
     def __init__(self, stages: Stages = VGG16) -> None:
         super().__init__()
         self.stages = stages
-        self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in stage_widths(stages)
-        )
+        self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in stage_widths(stages))
 
     @classmethod
     def from_weights(cls, weights: WeightsFile) -> "VGGEncoder":
