@@ -34,14 +34,14 @@ ENV PATH=/opt/impasto/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     IMPASTO_HOST=0.0.0.0 \
-    IMPASTO_PORT=8000
+    IMPASTO_PORT=8000 \
+    IMPASTO_DRAIN_SECONDS=5 \
+    IMPASTO_ADDRESS_FILE=/tmp/impasto.address
 # By number, so that Kubernetes can tell it is not root.
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# Past any proxy the environment names: the service is in this container.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['IMPASTO_PORT'] + '/healthz', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["impasto", "health"]
 ENTRYPOINT ["impasto"]
 CMD ["serve"]

@@ -1,12 +1,13 @@
 """The command `impasto`: what it can do, each in a module of its own that is imported when it is called."""
 
 import importlib
-from typing import Final
+from typing import Any, Final
 
 import click
 
 COMMANDS: Final = {
     "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
+    "health": ("app.commands.health", "Ask the service on this machine whether it lives, for health checks."),
     "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, without a server."),
     "train": ("app.commands.train", "Train a decoder on folders of photos and paintings."),
     "evaluate": ("app.commands.evaluate", "Judge decoders, or another program's results, on pairs of pictures."),
@@ -14,8 +15,27 @@ COMMANDS: Final = {
 }
 
 
+# What only training needs, and a service is installed without.
+TRAINING: Final = ("torchvision", "tensorboard")
+
+
 class LazyGroup(click.Group):
     """Knows its commands' names and one-liners; imports one when it runs, so that --help takes no seconds."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in TRAINING:
+                raise
+            raise click.ClickException(f"{package} is not installed: pip install 'impasto[train]'") from None
+        except RuntimeError as error:
+            # What a torchvision raises on its import beside a torch of another build.
+            if "operator torchvision::" not in str(error):
+                raise
+            text = f"torchvision does not fit the torch it meets ({error}): install both anew, from one index"
+            raise click.ClickException(text) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -1,5 +1,7 @@
 """The application: `uvicorn app.main:app`, or `create_app` with settings of one's own."""
 
+import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,14 +11,15 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
-from app.http.gate import Gate
+from app.http.cors import Cors
+from app.http.gate import Gate, Unforeseen, asked_method
+from app.http.page import mount_page
 from app.http.problems import (
     BAD_REQUEST,
     INVALID_REQUEST,
@@ -27,7 +30,9 @@ from app.http.problems import (
 )
 from app.http.routes import router
 from app.http.service import Service
-from app.settings import Settings, read_settings
+from app.settings import Settings, WrongSettings, foreign_variables, read_settings
+
+logger = logging.getLogger("impasto")
 
 DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pass
 (AdaIN, [Huang & Belongie 2017](https://arxiv.org/abs/1703.06868)).
@@ -36,8 +41,6 @@ DESCRIPTION = """Repaint a photo in the style of any picture, in one forward pas
 
 Every error is `application/problem+json` (RFC 9457); [/problems](/problems) lists them."""
 
-EXPOSED_HEADERS = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
-
 
 def create_app(settings: Settings | None = None, make_engine: Callable[[], Engine] | None = None) -> FastAPI:
     """The service as an ASGI application; the engine loads when it starts.
@@ -45,6 +48,8 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     `make_engine` makes another engine than the settings name, in the worker's thread.
     """
     settings = settings or read_settings()
+    for variable in foreign_variables():
+        logger.warning("%s is the address of a Kubernetes Service of this name, not a setting: ignored", variable)
     devices = engine_devices(settings.engine, settings.device)
     makers = [make_engine] if make_engine else [partial(configured_engine, settings, device) for device in devices]
     service = Service(settings, makers)
@@ -62,6 +67,8 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
         version=version("impasto"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        root_path=settings.root_path,
+        redirect_slashes=False,
         exception_handlers={
             Problem: _problem,
             HTTPException: _http_exception,
@@ -70,22 +77,29 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
-    app.add_middleware(Gate, service=service)
+    mount_page(app, settings.page)
+    # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
+    app.add_middleware(Unforeseen)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["X-Request-Id", "X-Request-Timeout"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+        app.add_middleware(Cors, origins=settings.cors_origins, root_path=settings.root_path)
+    app.add_middleware(Gate, service=service)
     return app
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+def __getattr__(name: str) -> FastAPI:
+    """`app` is made when a server asks for it, not when somebody imports `create_app`."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return create_app()
+    except WrongSettings as error:
+        sys.exit(f"Error: {error}")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return problem_response(error)
+    return problem_response(error, request.scope["root_path"])
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -93,13 +107,15 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(error.status_code, BAD_REQUEST)
-    problem = Problem(kind, f"{request.method} {request.url.path[:200]}")
+    problem = Problem(kind, f"{asked_method(request.scope)} {request.url.path[:200]}")
     problem.headers.update(error.headers or {})
-    return problem_response(problem)
+    return problem_response(problem, request.scope["root_path"])
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     errors = [{"field": str(e["loc"][-1]), "detail": e["msg"]} for e in error.errors()]
-    return problem_response(Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors))
+    return problem_response(
+        Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors), request.scope["root_path"]
+    )

@@ -68,6 +68,15 @@ class Options(BaseModel):
         default, limit = cls.model_fields["style_size"].default, (info.context or {}).get("style_size")
         return values if limit is None else {"style_size": min(default, limit), **values}
 
+    @field_validator("preserve_color", "format", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: object) -> object:
+        """JPEG, jpg and image/jpeg are jpeg."""
+        if not isinstance(value, str):
+            return value
+        name = value.strip().lower().removeprefix("image/")
+        return "jpeg" if name == "jpg" else name
+
     @field_validator("size", "style_size")
     @classmethod
     def _within_limits(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -80,5 +89,5 @@ class Options(BaseModel):
     @classmethod
     def _some_weight(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if value and not any(value):
-            raise PydanticCustomError("all_zero", "At least one must be greater than 0")
+            raise PydanticCustomError("all_zero", "At least one must be greater than {gt}", {"gt": 0})
         return value

@@ -5,15 +5,14 @@ Every function here is plain CPU work for a thread pool; the server and the comm
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 
 from app.engine.base import Picture, feature_grid, pad
-from app.engine.styles import StyleLibrary
-from app.engine.work import Style, StylePicture, Work
 from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded, decode, decode_mask, decode_trimmed
 from app.images.encode import encode
@@ -22,6 +21,8 @@ from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
 from app.options import Options
+from app.queue.work import Style, StylePicture, Work
+from app.styles.library import StyleLibrary
 
 
 class FieldError(Exception):
@@ -106,6 +107,27 @@ def prepare(
     share = share[acting]
     key = _key(seen, [styles[n] for n in acting], options, share)
     return Prepared(photo, seen.box, Work(seen.rgb, tuple(codes[n] for n in acting), share, key, seen.alpha))
+
+
+def unreadable(
+    first: FieldError, styles: Sequence[StyleSource], masks: Sequence[BinaryIO], options: Options, limits: Limits
+) -> list[FieldError]:
+    """What `prepare` raised for one file, and the same for every file behind it that can't be read either."""
+    readers: dict[str, Callable[[], object]] = {
+        source.field: partial(decode_trimmed, source.file, max_pixels=limits.max_pixels, size=options.style_size)
+        for source in styles
+        if source.file is not None
+    }
+    for n, mask in enumerate(masks):
+        readers[f"mask[{n}]"] = partial(decode_mask, mask, max_pixels=limits.max_pixels, width=STRIDE, height=STRIDE)
+    fields = list(readers)
+    found = [first]
+    for field in fields[fields.index(first.field) + 1 if first.field in fields else 0 :]:
+        try:
+            readers[field]()
+        except ImageError as error:
+            found.append(FieldError(field, error))
+    return found
 
 
 def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:

@@ -1,12 +1,35 @@
 """Every knob of the service: its unit, its default, and the environment variable IMPASTO_* that turns it."""
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app.network.weights import DECODER, ENCODER
+from app.origins import browser_origin
+
+# What Kubernetes puts into every pod beside a Service called impasto, and Docker's links did: IMPASTO_PORT=tcp://10.0.0.1:80.
+SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+class _Environment(EnvSettingsSource):
+    """The environment without what Kubernetes put there under the same names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        foreign = isinstance(value, str) and SERVICE_ADDRESS.fullmatch(value)
+        return None if foreign else value, key, is_complex
 
 
 class Settings(BaseSettings):
@@ -17,8 +40,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins whose pages may call the service, separated by commas; * for any"
+    root_path: str = Field(
+        "", pattern=r"^(/[^/?#\s]+)*$", description="path under which a proxy shows the service, as /impasto"
+    )
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(browser_origin)], ...], NoDecode] = Field(
+        (),
+        description="origins whose pages may call the service, separated by commas; https://*.site.example for every "
+        "subdomain, * for any",
+    )
+
+    page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
+    styles_dir: Path | None = Field(
+        None, description="folder of pictures that stand ready as styles, beside the shipped"
     )
 
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
@@ -37,7 +70,9 @@ class Settings(BaseSettings):
 
     request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
     upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
-    queue_seconds: float = Field(30.0, gt=0, le=3600, description="most work that may wait, in estimated seconds")
+    queue_seconds: float = Field(
+        30.0, gt=0, le=3600, description="longest a request may wait for the network, in estimated seconds"
+    )
     max_requests: int = Field(128, ge=1, description="most /stylize requests held at once")
     batch_pixels: int = Field(
         262_144,
@@ -52,10 +87,39 @@ class Settings(BaseSettings):
         ge=0,
         description="memory for the features of one picture, in bytes; more waits in a temporary file",
     )
+    stuck_seconds: float = Field(
+        60.0,
+        ge=1,
+        le=86400,
+        description="time after which a worker that does not move on is given up, and the process ends, in seconds",
+    )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
     grace_seconds: float = Field(
         30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM, in seconds"
     )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="time on SIGTERM to go on serving with /readyz red, until balancers have noticed, in seconds",
+    )
+    keep_alive_seconds: int = Field(
+        75, ge=1, le=3600, description="time an idle connection is kept, longer than balancers keep theirs, in seconds"
+    )
+    address_file: Path | None = Field(
+        None, description="file that the address served is written to, where `impasto health` looks for it"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls)
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -63,6 +127,12 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(origin.strip() for origin in value.split(",") if origin.strip())
         return value
+
+
+def foreign_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables that bear a setting's name and an address that Kubernetes put there; they set nothing."""
+    names = {f"IMPASTO_{name.upper()}" for name in Settings.model_fields}
+    return [name for name, value in environment.items() if name.upper() in names and SERVICE_ADDRESS.fullmatch(value)]
 
 
 class WrongSettings(Exception):

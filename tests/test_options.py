@@ -54,6 +54,22 @@ def test_weights_can_always_be_normalised(values: list[object]) -> None:
     assert all(0 <= weight <= 1e6 for weight in weights)
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("format", "jpg", "jpeg"),
+        ("format", "JPEG", "jpeg"),
+        ("format", " Png ", "png"),
+        ("format", "image/webp", "webp"),
+        ("format", "image/jpg", "jpeg"),
+        ("preserve_color", "None", "none"),
+        ("preserve_color", " Luminance", "luminance"),
+    ],
+)
+def test_names_are_understood_in_any_spelling(name: str, written: str, meant: str) -> None:
+    assert getattr(Options.model_validate({name: written}), name) == meant
+
+
 def test_every_fault_is_told_at_once() -> None:
     found = faults(strength=2, weight=[0, 0], size=-1, style_size=1, preserve_color="sepia", format="bmp", quality=0)
     assert set(found) == {"strength", "weight", "size", "style_size", "preserve_color", "format", "quality"}

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.engine.styles import StyleLibrary, style_id
-from app.engine.work import StylePicture
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
 from app.network.blend import ChannelStatistics, StyleCode
 from app.options import Options
 from app.pipeline import FieldError, Limits, Prepared, SizeError, StyleForgotten, StyleSource, finish, prepare
+from app.queue.work import StylePicture
+from app.styles.library import StyleLibrary, style_id
 from tests.pictures import jpeg, photo, png
 
 LIMITS = Limits(max_pixels=400_000, max_size=600, default_size=300)

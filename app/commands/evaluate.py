@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.files import write_whole
 from app.network.decoder import Decoder
-from app.network.weights import DECODER, WeightsError, read_weights
+from app.network.weights import DECODER, WeightsError, read_weights, require_encoder
 from app.training.data import pictures_in
 from app.training.encoders import load_encoder
 from app.training.errors import TrainingError
@@ -88,6 +88,7 @@ def _judge(
     contents, styles = pictures_in(content)[::every], pictures_in(style)[::every]
     place = chosen_device(device)
     torch.set_num_threads(available_cores())
+    taps = resident(load_encoder(encoder, encoder_weights), place)
     methods: list[Method] = []
     for name, path in zip(_names(paths), paths, strict=True):
         if path.is_dir():
@@ -95,7 +96,9 @@ def _judge(
             folder.require(contents, styles)
             methods.append(folder)
         else:
-            decoder = Decoder.from_weights(read_weights(path)).eval()
+            weights = read_weights(path)
+            require_encoder(weights, taps.sha256, taps.name, str(encoder_weights or encoder))
+            decoder = Decoder.from_weights(weights).eval()
             methods.append(DecoderMethod(name, resident(decoder, place)))
     sheets = {method.name: ContactSheet(contents, styles, sheet, CELL) for method in methods}
 
@@ -104,7 +107,6 @@ def _judge(
             sheets[name].add(content, style, picture)
 
     total = (len(methods) + 1) * len(contents) * len(styles)
-    taps = resident(load_encoder(encoder, encoder_weights), place)
     with tqdm(total=total, unit="picture", leave=False) as bar:
         scores = judge(taps, [*methods, Unstyled(size)], contents, styles, size, place, seen, bar.update)
     return scores, {name: collected.png() for name, collected in sheets.items()}

@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,9 @@ import click
 import uvicorn
 from pydantic.fields import FieldInfo
 
+from app.commands.health import local_address
+from app.files import write_whole
+from app.logs import log_to_stderr
 from app.settings import Settings, WrongSettings, read_settings
 
 if TYPE_CHECKING:
@@ -20,45 +25,65 @@ if TYPE_CHECKING:
 logger = logging.getLogger("impasto")
 
 SWITCH_SECONDS: Final = 0.0003
+SAME_WISH_SECONDS: Final = 2.0
 
 
 class Server(uvicorn.Server):
     """uvicorn, but SIGTERM and SIGINT first drain the service while it still answers, and then exit with 0.
 
-    While it drains, new work gets 503 and `Connection: close`; a second signal ends it at once.
+    SIGTERM, a supervisor's, first leaves balancers time to notice. While it drains, new work gets 503 and
+    `Connection: close`. A second signal ends it at once; one that comes with the first, as where a whole group is
+    signalled and `make` passes its own on, is the same wish.
     """
 
     def __init__(self, config: uvicorn.Config, service: "Service") -> None:
         super().__init__(config)
         self.service = service
-        self._drained: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._stop_since = 0.0
+        self._hurry = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        path = self.service.settings.address_file
+        if self.started and path:
+            try:
+                host, port = self.servers[0].sockets[0].getsockname()[:2]
+                write_whole(path, local_address(host, port).encode())
+            except OSError as error:
+                logger.warning("%s can't be written, so `impasto health` will not find the service: %s", path, error)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if not self.started:
             self.should_exit = True
-            return
-        if self.service.draining:
-            self.should_exit = self.force_exit = True
-            return
-        self.service.draining = True
-        logger.info("%s: finishing what is in flight, refusing new work", signal.Signals(sig).name)
-        self._loop.call_soon_threadsafe(self._drain)
+        elif not self._stop_since:
+            self._stop_since = now
+            self._loop.call_soon_threadsafe(self._begin_to_stop, sig)
+        elif now - self._stop_since > SAME_WISH_SECONDS:
+            self._loop.call_soon_threadsafe(self._hurry.set)
 
-    def _drain(self) -> None:
-        self._drained = self._loop.create_task(self._stop_when_idle())
+    def _begin_to_stop(self, sig: int) -> None:
+        self._stopping = self._loop.create_task(self._stop(signal.Signals(sig)))
 
-    async def _stop_when_idle(self) -> None:
-        grace = self.service.settings.grace_seconds
-        try:
-            async with asyncio.timeout(grace):
-                await self.service.drain()
-        except TimeoutError:
-            logger.warning("not everything was finished within %g seconds", grace)
-            await self.service.stop()
+    async def _stop(self, sig: signal.Signals) -> None:
+        settings = self.service.settings
+        if sig == signal.SIGTERM and settings.drain_seconds:
+            logger.info("SIGTERM: serving for %g seconds more, with /readyz red", settings.drain_seconds)
+            self.service.leaving = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), settings.drain_seconds)
+        logger.info("%s: finishing what is in flight, refusing new work", sig.name)
+        drained = self._loop.create_task(self.service.drain())
+        hurry = self._loop.create_task(self._hurry.wait())
+        await asyncio.wait((drained, hurry), timeout=settings.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not drained.done():
+            if hurry.done():
+                logger.warning("told to stop once more: giving up what is in flight")
+            else:
+                logger.warning("not everything was finished within %g seconds", settings.grace_seconds)
+            await self.service.end()
         self.should_exit = True
 
 
@@ -80,8 +105,7 @@ def _serve(**given: str | None) -> None:
     from app.http.protocol import ProblemProtocol
     from app.main import create_app
 
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered to the client
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -92,6 +116,7 @@ def _serve(**given: str | None) -> None:
         access_log=False,
         server_header=False,
         ws="none",
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=1,
     )
     # The network's thread needs the interpreter for moments between its stages, and would wait 5 ms for each behind

@@ -1,5 +1,6 @@
 """`impasto stylize`: the engine on files and folders, without a server."""
 
+import io
 import json
 import sys
 import time
@@ -7,7 +8,7 @@ from collections.abc import Container, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 from pydantic import ValidationError
@@ -15,18 +16,21 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine
+from app.engine.base import Engine, complete
 from app.engine.create import EngineUnavailable
-from app.engine.styles import StyleLibrary, style_id
-from app.engine.worker import encode_styles
 from app.files import write_whole
+from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
+from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
+from app.styles.library import StyleLibrary, style_id
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+STANDARD: Final = Path("-")
+MOST_TOLD: Final = 5
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
 
@@ -40,7 +44,7 @@ class Task:
 
 
 @click.command()
-@click.argument("content", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("content", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option(
     "--style",
     "styles",
@@ -74,8 +78,12 @@ class Task:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="A file for one result; a path without a suffix is a folder. When absent: PHOTO-STYLE, in this folder.",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="A file for one result, or - for standard output; a path without a suffix is a folder. When absent: "
+    "PHOTO-STYLE, in this folder.",
+)
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Go into the folders below a folder of photos, and make them anew."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per result, one a line.")
 def stylize(
@@ -84,15 +92,18 @@ def stylize(
     masks: tuple[Path, ...],
     weights: tuple[float, ...],
     output: Path | None,
+    recursive: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Repaint photos (CONTENT: files or folders) in the style of pictures.
+    """Repaint photos (CONTENT: files, folders, or - for standard input) in the style of pictures.
 
     \b
     impasto stylize photo.jpg --style painting.jpg -o out.jpg
     impasto stylize photo.jpg --style a.jpg --style b.jpg --weight 2 --weight 1 -o blend.jpg
     impasto stylize holiday/ --style museum/ -o results/       every photo in every style
+    impasto stylize -r photos/ --style painting.jpg -o out/    with all folders below, kept apart as they are
+    camera | impasto stylize - --style painting.jpg -o - | display
 
     The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
     environment variables (IMPASTO_*).
@@ -101,9 +112,12 @@ def stylize(
         settings = read_settings()
     except WrongSettings as error:
         raise click.UsageError(str(error)) from None
-    tasks = _tasks(content, styles)
+    if output == STANDARD and as_json:
+        raise click.UsageError("-o - and --json both want standard output")
+    tasks = _tasks(content, styles, recursive)
     options = _options(weights, given, len(tasks[0].styles), len(masks), settings)
-    inputs = {path.resolve() for path in (*masks, *(path for task in tasks for path in (task.content, *task.styles)))}
+    files = (*masks, *(path for task in tasks for path in (task.content, *task.styles)))
+    inputs = {path.resolve() for path in files if path != STANDARD}
     file, folder = _output(tasks, output, options, inputs)
     try:
         engine = configured_engine(settings)
@@ -118,7 +132,7 @@ def stylize(
             tqdm.write(json.dumps(report), file=sys.stdout)
         elif "error" in report:
             tqdm.write(f"{report['content']}: {report['error']}", file=sys.stderr)
-        else:
+        elif output != STANDARD:
             tqdm.write(f"{report['output']}  {report['width']}x{report['height']}  {report['seconds']:.2f} s")
     if failures:
         raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
@@ -146,15 +160,14 @@ class Run:
         report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
         try:
             with ExitStack() as stack:
-                files = [stack.enter_context(path.open("rb")) for path in (task.content, *task.styles, *self.masks)]
+                files = [stack.enter_context(_opened(path)) for path in (task.content, *task.styles, *self.masks)]
                 content, *rest = files
                 styles, masks = rest[: len(task.styles)], rest[len(task.styles) :]
                 sources = [
                     StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
                 ]
                 prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            job = encode_styles(self.engine, prepared.work, self.library)
-            (result,) = self.engine.stylize([job])
+            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
             format = _format(self.options, file, prepared.photo.format)
             data = finish(prepared, result, self.options, format)
         except FieldError as error:
@@ -167,7 +180,10 @@ class Run:
         if path.resolve() in self.inputs:
             return {**report, "error": f"{path}: is one of the inputs; choose another output"}
         try:
-            write_whole(path, data)
+            if path == STANDARD:
+                sys.stdout.buffer.write(data)
+            else:
+                write_whole(path, data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
         height, width = prepared.photo.rgb.shape[:2]
@@ -175,32 +191,53 @@ class Run:
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 
 
-def _tasks(content: Sequence[Path], styles: Sequence[Path]) -> list[Task]:
-    photos = [photo for path in content for photo in _pictures(path)]
+def _opened(path: Path) -> BinaryIO:
+    return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path.open("rb")
+
+
+def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
+    if content.count(STANDARD) > 1:
+        raise click.UsageError("-: standard input has one photo")
+    if STANDARD in content and sys.stdin is None:
+        raise click.UsageError("-: standard input is closed")
+    photos = [photo for path in content for photo in _pictures(path, recursive)]
     mixes: list[tuple[Path, ...]]
     if len(styles) == 1 and styles[0].is_dir():
-        mixes = [(style,) for style in _pictures(styles[0])]
+        mixes = [(style,) for style, _ in _pictures(styles[0])]
     elif any(style.is_dir() for style in styles):
         raise click.UsageError("--style takes one folder, or up to eight files for a blend; not both")
     elif len(styles) > MAX_STYLES:
         raise click.UsageError(f"--style: at most {MAX_STYLES} in a blend; {len(styles)} given")
     else:
         mixes = [tuple(styles)]
-    pairs = [(photo, mix) for photo in photos for mix in mixes]
-    names = ["-".join(path.stem for path in (photo, *mix)) for photo, mix in pairs]
+    pairs = [(photo, folder, mix) for photo, folder in photos for mix in mixes]
+    names = [str(folder / "-".join(_stem(path) for path in (photo, *mix))) for photo, folder, mix in pairs]
     if len(set(names)) < len(names):
         # Pictures that differ only in suffix or folder: number them rather than overwrite one with the other.
         names = [f"{name}-{number}" for number, name in enumerate(names, 1)]
-    return [Task(photo, mix, name) for (photo, mix), name in zip(pairs, names, strict=True)]
+    return [Task(photo, mix, name) for (photo, _, mix), name in zip(pairs, names, strict=True)]
 
 
-def _pictures(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in PICTURE_SUFFIXES)
-    if not found:
-        raise click.UsageError(f"{path}: no pictures in this folder ({', '.join(sorted(PICTURE_SUFFIXES))})")
-    return found
+def _stem(path: Path) -> str:
+    return "stdin" if path == STANDARD else path.stem
+
+
+def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
+    """The picture, or those in a folder, each with the folder below that one it is in; what is passed over is told."""
+    if path == STANDARD or not path.is_dir():
+        return [(path, Path())]
+    try:
+        found = listing(path, below)
+    except OSError as error:
+        raise click.UsageError(f"{path}: cannot be listed ({error.strerror})") from None
+    if found.others:
+        names = ", ".join(str(other.relative_to(path)) for other in found.others[:MOST_TOLD])
+        more = f" and {len(found.others) - MOST_TOLD} more" if len(found.others) > MOST_TOLD else ""
+        click.echo(f"{path}: passed over, no picture by its name: {names}{more}", err=True)
+    if not found.pictures:
+        hint = "" if below else "; -r goes into the folders below it"
+        raise click.UsageError(f"{path}: no pictures in this folder ({', '.join(sorted(PICTURE_SUFFIXES))}){hint}")
+    return [(picture, picture.parent.relative_to(path)) for picture in found.pictures]
 
 
 def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Options:
@@ -230,6 +267,12 @@ def _output(
     """The one file results go to, if it is one; and the folder they go to otherwise."""
     if output is None:
         return None, Path()
+    if output == STANDARD:
+        if len(tasks) > 1:
+            raise click.UsageError(f"-o -: standard output takes one result; there are {len(tasks)}")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise click.UsageError("-o -: standard output is a terminal or closed; send it into a file or a pipe")
+        return output, Path()
     if len(tasks) > 1 or output.is_dir() or not output.suffix:
         if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")

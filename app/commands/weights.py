@@ -50,7 +50,8 @@ def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, fil
       IMPASTO_DECODER_WEIGHTS=adain/decoder.safetensors impasto serve
     impasto weights import --torchvision vgg19 --out vgg/     an encoder for `impasto train --encoder vgg19`
 
-    A decoder belongs to the encoder it was trained under: take both from one place.
+    A decoder belongs to the encoder it was trained under: take both from one place. Checkpoints of whole trainings and
+    of DataParallel are read too.
     """
     if not (vgg or decoder or torchvision):
         raise click.UsageError("give --vgg, --decoder or --torchvision")
@@ -64,15 +65,22 @@ def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, fil
     try:
         made = {}
         if vgg:
-            made["vgg19-relu4_1.safetensors"] = public.adain_vgg(vgg)
+            made["vgg19-relu4_1.safetensors"] = public.adain_vgg(vgg).encoded()
         if decoder:
-            made["decoder.safetensors"] = public.adain_decoder(decoder)
+            imported = public.adain_decoder(decoder)
+            made["decoder.safetensors"] = (imported.under(*made.values()) if vgg else imported).encoded()
         if torchvision:
             state = public.read_checkpoint(file) if file else public.fetch(torchvision)
-            made[f"{torchvision}-relu4_1.safetensors"] = public.torchvision_vgg(torchvision, state)
-        for name, imported in tqdm(made.items(), "writing", unit="file", leave=False, delay=1):
-            write_whole(out / name, imported.encoded())
+            made[f"{torchvision}-relu4_1.safetensors"] = public.torchvision_vgg(torchvision, state, file).encoded()
+        for name, data in tqdm(made.items(), "writing", unit="file", leave=False, delay=1):
+            write_whole(out / name, data)
             click.echo(str(out / name))
+        if decoder and not vgg:
+            click.echo(
+                f"It learned from {public.ADAIN_ENCODER} and runs with that encoder only: import the .pth it came with "
+                "by --vgg too, and give its file as IMPASTO_ENCODER_WEIGHTS.",
+                err=True,
+            )
     except WeightsError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
+from app.cores import available_cores
 from app.engine.base import Engine
 from app.engine.tiles import Limits
 from app.network.weights import DECODER, ENCODER
@@ -55,16 +56,6 @@ def engine_devices(name: EngineName = "auto", device: str = "auto") -> list[str]
     if device == "cuda" or (device == "auto" and name != "ncnn" and _has_nvidia_driver()):
         return [f"cuda:{index}" for index in range(_cuda_devices())] or [device]
     return [device]
-
-
-def available_cores() -> int:
-    """CPU cores this process may keep busy: its affinity, and its container's quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return cores
 
 
 def _has_ncnn() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import Job, Picture, pad, padded_shape
+from app.engine.base import Job, Picture, Steps, complete, pad, padded_shape
 from app.engine.cuda import Recorded, Run, Transfers
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
@@ -23,6 +23,8 @@ from app.network.layout import STRIDE
 from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
+# A GPU finds kernels for a shape it has not seen, and loads or builds them.
+GPU_COMPILE_SECONDS: Final = 60.0
 PART_PIXELS: Final = 2**20  # fills a GPU: while one part of a batch is computed, the next comes and the last one goes
 
 ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
@@ -59,7 +61,8 @@ class TorchEngine:
         self._encode: Run
         self._decode: Run
         self._encode, self._decode = self._graphs or (self._features, self._pixels)
-        self._whole_pixels = limits.tile_width**2
+        self.step_pixels = limits.tile_width**2
+        self.compile_seconds = GPU_COMPILE_SECONDS if on_gpu else 0.0
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
@@ -67,19 +70,25 @@ class TorchEngine:
     def name(self) -> str:
         return f"torch on {self.device}"
 
-    @torch.inference_mode()
     def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
+
+    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        return complete(self.stylize_steps(jobs))
+
+    @torch.inference_mode()
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         if not self._fits(picture):
-            return self._tiled.encode_style(picture, alpha)
+            return (yield from self._tiled.encode_style_steps(picture, alpha))
         (features,) = self._features(self._upload([picture]))
         shown = self.decoder.shown(features.to(self.dtype))
         visible = None if alpha is None else self._visible([alpha])
         return StyleCode(_statistics(features, visible), tuple(_statistics(layer, visible) for layer in shown))
 
     @torch.inference_mode()
-    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+    def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         if not all(self._fits(job.content) for job in jobs):
-            return [self._tiled.stylize(job) for job in jobs]
+            return (yield from _in_turn(self._tiled, jobs))
         with suppress(torch.OutOfMemoryError):
             return self._whole(jobs)
         for graphs in self._graphs:
@@ -87,9 +96,10 @@ class TorchEngine:
         if self._graphs:
             torch.cuda.empty_cache()
         if len(jobs) == 1:
-            return [self._in_need.stylize(jobs[0])]
+            return (yield from _in_turn(self._in_need, jobs))
         half = len(jobs) // 2
-        return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
+        first = yield from self.stylize_steps(jobs[:half])
+        return [*first, *(yield from self.stylize_steps(jobs[half:]))]
 
     def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
         coming = [(part, self._transfers.download(self._stylized(part))) for part in self._parts(jobs)]
@@ -153,7 +163,7 @@ class TorchEngine:
 
     def _fits(self, picture: Picture) -> bool:
         height, width = padded_shape(*picture.shape[:2])
-        return height * width <= self._whole_pixels
+        return height * width <= self.step_pixels
 
     def _features(self, batch: Tensor) -> tuple[Tensor]:
         """uint8 (N, H', W', 3) -> relu4_1, float32 (N, 512, h, w)."""
@@ -219,6 +229,13 @@ class _Decoding:
         last = self._number == len(engine.decoder.adain)
         array: Rows = (_as_bytes(result) if last else result.float()).contiguous().cpu().numpy()
         return array
+
+
+def _in_turn(tiles: TiledNetwork, jobs: Sequence[Job]) -> Steps[list[Picture]]:
+    pictures = []
+    for job in jobs:
+        pictures.append((yield from tiles.stylize_steps(job)))
+    return pictures
 
 
 def _as_bytes(pixels: Tensor) -> Tensor:

@@ -1,20 +1,28 @@
 """From a form's parts to what is asked for: every fault found goes into one answer."""
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from app.engine.styles import StyleLibrary, style_id
-from app.http.forms import File, Form
+from app.http.forms import MAX_TEXT_BYTES, File, Form
 from app.http.problems import INVALID_REQUEST, Problem
 from app.options import MAX_STYLES, Options
 from app.pipeline import StyleSource
+from app.styles.library import StyleLibrary, style_id
 
 FILE_FIELDS: Final = ("content", "style", "mask")
 OPTION_FIELDS: Final = tuple(Options.model_fields)
 LIST_FIELDS: Final = ("weight", "style_id")
+KNOWN_FIELDS: Final = (*FILE_FIELDS, *OPTION_FIELDS, "style_id")
+# What HTML adds to a form of its own accord: its button, and the page's encoding.
+IGNORED_FIELDS: Final = ("submit", "submit.x", "submit.y", "_charset_")
+# In pydantic's errors: the names of a limit that was broken, and the types where no number was found to hold to it.
+LIMITS: Final = ("le", "ge", "gt", "expected", "max_length")
+NO_NUMBER: Final = ("finite_number", "float_parsing", "int_parsing", "int_from_float", "int_parsing_size")
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_s
     """
     faults = Faults()
     _check_names(form, faults)
-    files = {name: form.files.get(name, []) for name in FILE_FIELDS}
-    if len(files["content"]) != 1 and not any(form.texts.get("content", [])):
+    files = {name: _files(form, name, faults) for name in FILE_FIELDS}
+    if len(files["content"]) != 1:
         faults.add("content", f"one photo is needed, as a file; found {len(files['content'])}", 1)
     styles = _styles(form, files["style"], library, faults)
     options = _options(form, faults, {"size": max_size, "style_size": max_style_size})
@@ -74,20 +82,41 @@ def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_s
 
 
 def _check_names(form: Form, faults: Faults) -> None:
-    known = (*FILE_FIELDS, *OPTION_FIELDS, "style_id")
     for name in dict.fromkeys((*form.texts, *form.files)):
-        if name not in known:
-            faults.add(name, f"no such field; there are {', '.join(known)}")
+        if name in IGNORED_FIELDS:
+            continue
+        if name not in KNOWN_FIELDS:
+            near = get_close_matches(name.lower(), KNOWN_FIELDS, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            faults.add(name, f"no such field; {meant}there are {', '.join(KNOWN_FIELDS)}")
         elif name in form.files and name not in FILE_FIELDS:
             faults.add(name, "expected text, found a file")
-        elif name in form.texts and name in FILE_FIELDS and any(form.texts[name]):
-            faults.add(name, f"expected a file, found text (with curl: -F {name}=@FILE, with the @)")
+
+
+def _files(form: Form, name: str, faults: Faults) -> list[File]:
+    """The files of a field. What came without a file name is one too, unless it is plainly a text."""
+    files = form.files.get(name, [])
+    for file in files:
+        if not file.named and (text := _text(file)):
+            faults.add(name, f"expected a file, found {text[:50]!r} (with curl: -F {name}=@FILE, with the @)")
+    return files
+
+
+def _text(file: File) -> str | None:
+    """How a file begins, where that is text; no picture does."""
+    start = file.data.read(MAX_TEXT_BYTES)
+    file.data.seek(0)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return None
+    return text if all(c.isprintable() or c.isspace() for c in text) else None
 
 
 def _styles(form: Form, files: Sequence[File], library: StyleLibrary, faults: Faults) -> tuple[StyleSource, ...]:
     names = _list(form, "style_id")
     count = len(files) + len(names)
-    if count == 0 and not any(form.texts.get("style", [])):
+    if count == 0:
         faults.add("style", "one to eight pictures are needed, or a style_id", MAX_STYLES)
     elif count > MAX_STYLES:
         faults.add("style", f"at most {MAX_STYLES} styles and style_ids together; found {count}", MAX_STYLES)
@@ -104,6 +133,13 @@ def _list(form: Form, name: str) -> list[str]:
     return [item.strip() for text in form.texts.get(name, []) for item in text.split(",") if item.strip()]
 
 
+def _most(option: str) -> float:
+    """The largest number an option, or an item of it, may be."""
+    schema = Options.model_json_schema()["properties"][option]
+    most: float = schema.get("items", schema.get("anyOf", [schema])[0])["maximum"]
+    return most
+
+
 def _options(form: Form, faults: Faults, limits: dict[str, int]) -> Options | None:
     values: dict[str, object] = {}
     for name in OPTION_FIELDS:
@@ -117,7 +153,8 @@ def _options(form: Form, faults: Faults, limits: dict[str, int]) -> Options | No
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in error["loc"])
-            context = error.get("ctx", {})
-            limit = next((context[key] for key in ("le", "ge", "expected", "max_length") if key in context), None)
+            limit = next((v for k, v in error.get("ctx", {}).items() if k in LIMITS), None)
+            if limit is None and error["type"] in NO_NUMBER:
+                limit = limits.get(field, _most(str(error["loc"][0])))
             faults.add(field, f"{error['msg']}; found {str(error['input'])[:50]!r}", limit)
         return None

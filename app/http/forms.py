@@ -3,10 +3,11 @@
 Parsing is python-multipart's; what is here is what may pass. The first limit a body breaks ends the upload.
 """
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, TypeVar, cast
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -22,22 +23,37 @@ from app.http.problems import (
 
 # Eight styles, ids, weights and masks, the photo and the six single fields need 39; files are 17 of them.
 MAX_PARTS: Final = 64
+MAX_PART_HEADERS: Final = 32
 MAX_TEXT_BYTES: Final = 1024
 MAX_FILES: Final = 17
+MAX_PREAMBLE_BYTES: Final = 1 << 16
 IN_MEMORY_BYTES: Final = 1 << 16
+
+# An item of a list, as PHP and Rails spell it: style[] or style[0].
+ITEM: Final = re.compile(r"([^\[\]]+)\[([0-9]{0,4})\]")
+LAST: Final = 10_000
+QUOTED: Final = re.compile(r'"(?:\\.|[^"\\])*"')
+EXTENDED_FILENAME: Final = re.compile(r";\s*filename\*\s*=", re.IGNORECASE)
+PLAIN_ENCODINGS: Final = ("", "7bit", "8bit", "binary")
+
+T = TypeVar("T")
 
 
 @dataclass
 class File:
-    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed."""
+    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed.
+
+    `named` is whether the client gave it a file name, be it empty, or left that away as from a text.
+    """
 
     data: BinaryIO
     size: int = 0
+    named: bool = True
 
 
 @dataclass
 class Form:
-    """Texts and files by field name, each name's in the order sent."""
+    """Texts and files by field name, each name's in the order sent; style[] and style[0] are style, in their order."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[File]] = field(default_factory=dict)
@@ -50,27 +66,22 @@ class Form:
 
 
 async def read_form(
-    content_type: str | None,
-    content_length: str | None,
+    headers: Mapping[str, str],
     stream: AsyncIterator[bytes],
     *,
+    file_fields: Collection[str],
     max_file_bytes: int,
     max_request_bytes: int,
 ) -> Form:
-    """Read a whole form, or raise the Problem it has; then nothing is kept of it."""
-    kind, parameters = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
-        raise Problem(
-            UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Type is {kind.decode('latin-1', 'replace')[:100] or 'missing'}; expected multipart/form-data",
-            field="Content-Type",
-        )
-    boundary = parameters.get(b"boundary", b"")
-    if not boundary:
-        raise Problem(MALFORMED_MULTIPART, "Content-Type names no boundary", field="Content-Type")
-    if content_length is not None and content_length.isdigit() and int(content_length) > max_request_bytes:
+    """Read a whole form, or raise the Problem it has; then nothing is kept of it.
+
+    `headers` are the request's, by lower-case name. `file_fields` are files even without a file name.
+    """
+    boundary = _boundary(headers)
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > max_request_bytes:
         raise _request_too_large(max_request_bytes)
-    reader = _Reader(max_file_bytes)
+    reader = _Reader(file_fields, max_file_bytes)
     try:
         parser = MultipartParser(
             boundary,
@@ -84,7 +95,10 @@ async def read_form(
                 "on_part_end": reader.on_part_end,
                 "on_end": reader.on_end,
             },
+            max_header_count=MAX_PART_HEADERS,
         )
+        # The parser wants a boundary at once, where RFC 2046 allows a preamble: to it, that is a part of its own.
+        parser.write(b"--%b\r\n\r\n\r\n" % boundary)
         total = 0
         async for chunk in stream:
             total += len(chunk)
@@ -92,14 +106,37 @@ async def read_form(
                 raise _request_too_large(max_request_bytes)
             parser.write(chunk)
         if not reader.ended:
-            raise Problem(MALFORMED_MULTIPART, f"the body ends after {total} bytes, before its closing boundary")
+            missing = "its closing boundary" if reader.begun else "the boundary that Content-Type names"
+            raise Problem(MALFORMED_MULTIPART, f"the body ends after {total} bytes, before {missing}")
     except FormParserError as error:
-        reader.form.close()
+        reader.close()
         raise Problem(MALFORMED_MULTIPART, f"the body can't be parsed: {error}") from None
     except BaseException:
-        reader.form.close()
+        reader.close()
         raise
-    return reader.form
+    return reader.form()
+
+
+def _boundary(headers: Mapping[str, str]) -> bytes:
+    """What separates the parts, of a body that is multipart/form-data and nothing on top of it."""
+    for name, plain in (("content-encoding", ("", "identity")), ("transfer-encoding", ("", "chunked"))):
+        coding = headers.get(name, "").strip().lower()
+        if coding not in plain:
+            title = name.title()
+            problem = Problem(UNSUPPORTED_MEDIA_TYPE, f"{title} is {coding[:100]}; send the body plain", field=title)
+            problem.headers["Accept-Encoding"] = "identity"
+            raise problem
+    kind, parameters = parse_options_header(headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        raise Problem(
+            UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type is {kind.decode('latin-1', 'replace')[:100] or 'missing'}; expected multipart/form-data",
+            field="Content-Type",
+        )
+    boundary = parameters.get(b"boundary", b"")
+    if not boundary:
+        raise Problem(MALFORMED_MULTIPART, "Content-Type names no boundary", field="Content-Type")
+    return boundary
 
 
 def _request_too_large(limit: int) -> Problem:
@@ -107,23 +144,36 @@ def _request_too_large(limit: int) -> Problem:
 
 
 class _Reader:
-    """Collects the parser's callbacks into a form."""
+    """Collects the parser's callbacks into a form. Part 0 is the preamble."""
 
-    def __init__(self, max_file_bytes: int) -> None:
-        self.form = Form()
+    def __init__(self, file_fields: Collection[str], max_file_bytes: int) -> None:
         self.ended = False
+        self._file_fields = file_fields
         self._max_file_bytes = max_file_bytes
-        self._parts = 0
-        self._files = 0
+        self._part = -1
+        self._preamble = 0
+        # (name, place in a list, what came), in the order sent
+        self._texts: list[tuple[str, int, str]] = []
+        self._files: list[tuple[str, int, File]] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first real part has come."""
+        return self._part > 0
+
+    def form(self) -> Form:
+        return Form(_by_name(self._texts), _by_name(self._files))
+
+    def close(self) -> None:
+        self.form().close()
 
     def on_part_begin(self) -> None:
-        self._parts += 1
-        if self._parts > MAX_PARTS:
+        self._part += 1
+        if self._part > MAX_PARTS:
             raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_PARTS} parts", limit=MAX_PARTS)
         self._headers: dict[bytes, bytes] = {}
         self._header_name = b""
         self._header_value = b""
-        self._name = ""
         self._text = bytearray()
         self._file: File | None = None
 
@@ -138,50 +188,81 @@ class _Reader:
         self._header_name = self._header_value = b""
 
     def on_headers_finished(self) -> None:
-        disposition = self._headers.get(b"content-disposition", b"").decode("latin-1")
+        if self._part == 0:
+            return
+        disposition = self._header(b"content-disposition")
         _, options = parse_options_header(disposition)
         if b"name" not in options:
-            raise Problem(MALFORMED_MULTIPART, f"part {self._parts} has no name in its Content-Disposition")
+            raise Problem(MALFORMED_MULTIPART, f"part {self._part} has no name in its Content-Disposition")
         self._name = options[b"name"].decode("utf-8", "replace")[:100]
-        if b"filename" in options:
-            self._files += 1
-            if self._files > MAX_FILES:
+        self._place = LAST
+        if item := ITEM.fullmatch(self._name):
+            self._name, self._place = item[1], int(item[2] or LAST)
+        encoding = self._header(b"content-transfer-encoding").strip().lower()
+        if encoding not in PLAIN_ENCODINGS:
+            text = f"{self._name} has Content-Transfer-Encoding {encoding[:50]}; send its bytes as they are"
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, text, field=self._name)
+        extended = EXTENDED_FILENAME.search(QUOTED.sub("", disposition)) is not None
+        named = b"filename" in options or extended
+        if named or self._name in self._file_fields:
+            if len(self._files) == MAX_FILES:
                 raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_FILES} files", limit=MAX_FILES)
             spooled = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115
-            self._file = File(cast(BinaryIO, spooled))
-            self._named = bool(options[b"filename"])
-            self.form.files.setdefault(self._name, []).append(self._file)
+            self._file = File(cast(BinaryIO, spooled), named=named)
+            self._may_be_none = not options.get(b"filename") and not extended
+            self._files.append((self._name, self._place, self._file))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is None:
+        if self._part == 0:
+            self._preamble += end - start
+            if self._preamble > MAX_PREAMBLE_BYTES:
+                text = (
+                    f"the boundary that Content-Type names is not in the first {MAX_PREAMBLE_BYTES} bytes of the body"
+                )
+                raise Problem(MALFORMED_MULTIPART, text, limit=MAX_PREAMBLE_BYTES)
+        elif self._file is None:
             self._text += data[start:end]
             if len(self._text) > MAX_TEXT_BYTES:
                 raise Problem(
                     FIELD_TOO_LARGE,
-                    f"{self._name} has more than {MAX_TEXT_BYTES} bytes of text; a file needs a file name",
+                    f"{self._name} has more than {MAX_TEXT_BYTES} bytes of text",
                     field=self._name,
                     limit=MAX_TEXT_BYTES,
                 )
-            return
-        self._file.size += end - start
-        if self._file.size > self._max_file_bytes:
-            raise Problem(
-                FILE_TOO_LARGE,
-                f"{self._name} has more than {self._max_file_bytes} bytes",
-                field=self._name,
-                limit=self._max_file_bytes,
-            )
-        self._file.data.write(data[start:end])
+        else:
+            self._file.size += end - start
+            if self._file.size > self._max_file_bytes:
+                raise Problem(
+                    FILE_TOO_LARGE,
+                    f"{self._name} has more than {self._max_file_bytes} bytes",
+                    field=self._name,
+                    limit=self._max_file_bytes,
+                )
+            self._file.data.write(data[start:end])
 
     def on_part_end(self) -> None:
+        if self._part == 0:
+            return
         if self._file is None:
             text = self._text.decode("utf-8", "replace").strip()
-            self.form.texts.setdefault(self._name, []).append(text)
-        elif not self._named and not self._file.size:
+            self._texts.append((self._name, self._place, text))
+        elif self._may_be_none and not self._file.size:
             # A browser sends a file input that was left empty as a file of no name and no bytes.
-            self.form.files[self._name].remove(self._file)
+            self._files.pop()[2].data.close()
         else:
             self._file.data.seek(0)
 
     def on_end(self) -> None:
+        if self._preamble and not self.begun:
+            raise Problem(MALFORMED_MULTIPART, "the boundary that Content-Type names is only at the end of the body")
         self.ended = True
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
+
+
+def _by_name(items: list[tuple[str, int, T]]) -> dict[str, list[T]]:
+    named: dict[str, list[T]] = {}
+    for name, _, item in sorted(items, key=lambda item: item[1]):
+        named.setdefault(name, []).append(item)
+    return named

@@ -6,21 +6,26 @@ import re
 import time
 import uuid
 from typing import Final
+from urllib.parse import quote
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.problems import INTERNAL_ERROR, Problem, problem_response
+from app.http.problems import INTERNAL_ERROR, SHUTTING_DOWN, Problem, problem_response
 from app.http.service import Service
 
 logger = logging.getLogger("impasto.http")
 
+# Asked every few seconds by machines: not worth a line of the log each.
+PROBES: Final = ("/healthz", "/readyz", "/metrics")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0
 LINGER_BYTES: Final = 64_000_000
 
 
 class Gate:
-    """Names each request, logs it in one line, and turns what nobody caught into a problem answer.
+    """Names each request, and logs it in one line.
 
     An answer given before the upload was read to its end closes the connection, but not at once: what is still
     coming is read and dropped for a while, because a client cut off in mid-send would never see the answer.
@@ -51,6 +56,33 @@ class Gate:
         return send_short
 
 
+class Unforeseen:
+    """Turns what nobody caught into a problem answer, or passes it on where the answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception:
+            logger.exception("request %s failed", scope["state"]["request_id"])
+            if begun:
+                raise
+            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
+            await problem_response(problem, scope["root_path"])(scope, receive, send)
+
+
 class _Exchange:
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         self.gate = gate
@@ -72,23 +104,31 @@ class _Exchange:
 
     async def run(self) -> None:
         since = time.monotonic()
+        scope = _as_routed(self.scope)
         try:
-            await self.gate.app(_as_get(self.scope), self.receive, self.send)
-        except Exception:
-            logger.exception("request %s failed", self.request_id)
-            if self.status:
+            await self._app(scope)(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if not self.gate.service.ended:
                 raise
-            problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
-            await problem_response(problem)(self.scope, self.receive, self.send)
+            if not self.status:
+                problem = Problem(SHUTTING_DOWN, "the service was told twice to stop")
+                await problem_response(problem, scope["root_path"])(scope, self.receive, self.send)
         finally:
-            logger.info(
+            logger.log(
+                logging.DEBUG if scope["path"].removeprefix(scope.get("root_path", "")) in PROBES else logging.INFO,
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
-                self.scope["path"],
+                quote(self.scope["path"][:LOGGED_PATH], errors="replace"),
                 self.status or "gone",
                 1000 * (time.monotonic() - since),
                 self.request_id,
             )
+
+    def _app(self, scope: Scope) -> ASGIApp:
+        root_path = scope.get("root_path", "")
+        if root_path and scope["path"] == root_path and scope["method"] == "GET":
+            return RedirectResponse(f"{root_path}/")  # what the page names, it names relative to its folder
+        return self.gate.app
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -117,7 +157,7 @@ class _Exchange:
         return self._has_body() and not self.body_read
 
     def _must_close(self) -> bool:
-        return self.gate.service.draining or self._must_linger()
+        return self.gate.service.leaving or self._must_linger()
 
     async def _linger(self) -> None:
         dropped = 0
@@ -129,6 +169,25 @@ class _Exchange:
             logger.debug("request %s still sends after its answer", self.request_id)
 
 
-def _as_get(scope: Scope) -> Scope:
-    """HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110)."""
-    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+def asked_method(scope: Scope) -> str:
+    """The method the client named."""
+    method: str = scope["state"].get("asked_method", scope["method"])
+    return method
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """The request as the routes know it.
+
+    HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110). A path
+    begins with the root path (as ASGI has it), whether a proxy took that away or not. Doubled slashes and one at the
+    end, as clients make them of addresses put together, mean nothing: to redirect would lose the body.
+    """
+    scope["state"]["asked_method"] = scope["method"]
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    root_path = scope.get("root_path", "")
+    path = re.sub("//+", "/", scope["path"])
+    if not f"{path}/".startswith(f"{root_path}/"):
+        path = root_path + path
+    if path != f"{root_path}/":
+        path = path.rstrip("/")
+    return {**scope, "method": method, "path": path}

@@ -11,7 +11,7 @@ def choose_format(asked: str | None, accept: str, photo_format: str) -> str:
     """
     if asked:
         return asked
-    offered = {media_type: name for name, media_type in MEDIA_TYPES.items()}
+    offered = {media_type: name for name, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
     qualities: dict[str, float] = {}
     for entry in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in entry.split(";"))

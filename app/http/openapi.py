@@ -35,7 +35,7 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 _HEADERS: Final = {
     "X-Request-Id": "the caller's own where it sent one, else a new one; the log has it too",
     "X-Batch-Size": "how many pictures the network ran together",
-    "X-Style-Id": "ids of the uploaded styles, in order: send one as style_id instead of the picture next time",
+    "X-Style-Id": "ids of the uploaded styles that are remembered now, in order: send one as style_id next time",
     "Server-Timing": "milliseconds in decode, queue, network and encode",
 }
 
@@ -84,7 +84,7 @@ def stylize_operation() -> dict[str, Any]:
 
 def stylize_responses() -> dict[int | str, dict[str, Any]]:
     """The picture, and every problem."""
-    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "bad-request")
+    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "origin-not-allowed", "bad-request")
     picture = {
         "description": "the stylised photo",
         "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},

@@ -25,15 +25,10 @@ class ProblemType:
     remedy: str
     example: str
 
-    @property
-    def uri(self) -> str:
-        """What `type` says, relative to the service."""
-        return f"/problems/{self.name}"
-
-    def body(self, detail: str, **members: Any) -> dict[str, Any]:
-        """The members of an answer of this kind."""
+    def body(self, detail: str, root_path: str = "", **members: Any) -> dict[str, Any]:
+        """The members of an answer of this kind; `root_path` is where a proxy shows the service."""
         return {
-            "type": self.uri,
+            "type": f"{root_path}/problems/{self.name}",
             "title": self.title,
             "status": self.status,
             "detail": detail,
@@ -81,8 +76,8 @@ FIELD_TOO_LARGE = ProblemType(
     "field-too-large",
     413,
     "A text field is longer than the limit",
-    "Send files as files, with a file name.",
-    "strength has more than 1024 bytes of text; a file needs a file name",
+    "Send pictures as content, style and mask; every other field is a short text.",
+    "strength has more than 1024 bytes of text",
 )
 MALFORMED_MULTIPART = ProblemType(
     "malformed-multipart",
@@ -94,8 +89,8 @@ MALFORMED_MULTIPART = ProblemType(
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
-    "The body is not multipart/form-data",
-    "Send content and style as form files.",
+    "The body is not plain multipart/form-data",
+    "Send content and style as files of a form, neither compressed nor encoded.",
     "Content-Type is application/json; expected multipart/form-data",
 )
 BAD_REQUEST = ProblemType(
@@ -125,6 +120,13 @@ UNKNOWN_STYLE = ProblemType(
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
+)
+ORIGIN_NOT_ALLOWED = ProblemType(
+    "origin-not-allowed",
+    403,
+    "Pages of this origin may not call the service",
+    "Operators: name the page's origin in IMPASTO_CORS_ORIGINS.",
+    "pages of https://site.example may not call the service",
 )
 QUEUE_FULL = ProblemType(
     "queue-full",
@@ -185,7 +187,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
 
-def problem_response(problem: Problem) -> JSONResponse:
-    """The answer a problem becomes."""
-    body = problem.kind.body(problem.detail, **problem.members)
+def problem_response(problem: Problem, root_path: str) -> JSONResponse:
+    """The answer a problem becomes; `root_path` is where a proxy shows the service."""
+    body = problem.kind.body(problem.detail, root_path, **problem.members)
     return JSONResponse(body, problem.kind.status, problem.headers, MEDIA_TYPE)

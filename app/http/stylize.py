@@ -3,15 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.engine.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 from app.files import DISK_FULL
-from app.http.fields import Asked, invalid_field, read_fields
+from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
 from app.http.negotiation import choose_format
@@ -28,7 +27,8 @@ from app.http.problems import (
 from app.http.service import Service, queue_full
 from app.images.encode import MEDIA_TYPES
 from app.images.errors import TooManyPixels
-from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare
+from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
+from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -90,9 +90,9 @@ async def _upload(request: Request, service: Service, since: float, timeout: flo
     try:
         async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
             return await read_form(
-                request.headers.get("content-type"),
-                request.headers.get("content-length"),
+                request.headers,
                 request.stream(),
+                file_fields=FILE_FIELDS,
                 max_file_bytes=settings.max_file_bytes,
                 max_request_bytes=settings.max_request_bytes,
             )
@@ -144,7 +144,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     except QueueError as error:
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     stylised = time.monotonic()
-    format = choose_format(asked.options.format, request.headers.get("accept", ""), prepared.photo.format)
+    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
     try:
         body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
     except FieldError as error:
@@ -159,7 +159,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         "X-Batch-Size": str(done.batch_size),
         "Vary": "Accept",
     }
-    names = [style.name for style in asked.styles if style.file is not None]
+    names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
     if names:
         headers["X-Style-Id"] = ", ".join(names)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
@@ -173,16 +173,24 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     """Check the fields and decode the pictures; for a thread."""
     settings = service.settings
     asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
+    masks = [mask.data for mask in asked.masks]
     try:
-        masks = [mask.data for mask in asked.masks]
         prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
     except FieldError as error:
-        detail = f"{error.field}: {error}"
-        if isinstance(error.cause, TooManyPixels):
-            raise Problem(TOO_MANY_PIXELS, detail, field=error.field, limit=error.cause.limit) from None
-        raise Problem(UNREADABLE_IMAGE, detail, field=error.field) from None
+        raise _unreadable(unreadable(error, asked.styles, masks, asked.options, service.limits)) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
         raise invalid_field("style_id", str(error)) from None
     return asked, prepared
+
+
+def _unreadable(found: Sequence[FieldError]) -> Problem:
+    """One problem for every file that can't be read; the first decides what kind it is."""
+    faults = Faults()
+    for error in found:
+        faults.add(error.field, str(error), error.cause.limit if isinstance(error.cause, TooManyPixels) else None)
+    first, detail = faults.errors[0], "; ".join(f"{error.field}: {error}" for error in found)
+    kind = TOO_MANY_PIXELS if "limit" in first else UNREADABLE_IMAGE
+    members = {name: first[name] for name in ("field", "limit") if name in first}
+    return Problem(kind, detail, **members, errors=faults.errors)

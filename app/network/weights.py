@@ -5,6 +5,7 @@ Knows nothing of torch, so that whatever carries the network can read the same t
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
+
+logger = logging.getLogger("impasto.weights")
 
 EMBEDDED = Path(str(files("models")))
 ENCODER = EMBEDDED / "vgg16-relu4_1.safetensors"
@@ -101,17 +104,32 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
 def read_networks(encoder: Path, decoder: Path) -> tuple[WeightsFile, WeightsFile]:
     """Read both files.
 
-    Raises WeightsError as `read_weights` does, and where the decoder's metadata names another encoder's hash: features
-    of one mean nothing to a decoder that learned from another.
+    Raises WeightsError as `read_weights` does, and where the decoder learned from another encoder.
     """
     encoding, decoding = read_weights(encoder), read_weights(decoder)
-    learned_from = decoding.metadata.get("encoder_sha256", encoding.sha256)
-    if learned_from != encoding.sha256:
-        raise WeightsError(
-            f"{decoder}: was trained under the encoder file with SHA-256 {learned_from[:16]}…, not under {encoder} "
-            f"({encoding.sha256[:16]}…); give that one as the encoder's weights"
-        )
+    require_encoder(decoding, encoding.sha256, encoding.metadata.get("name"), str(encoder))
     return encoding, decoding
+
+
+def require_encoder(decoder: WeightsFile, sha256: str, name: str | None, found: str) -> None:
+    """Raise WeightsError unless a decoder learned from the encoder with this hash, or of this name.
+
+    Features of one mean nothing to a decoder that learned from another. The decoder's metadata has the hash
+    (`encoder_sha256`), or of a public one only the encoder's name (`encoder`); `found` is what the message calls it.
+    """
+    wanted, by_name = decoder.metadata.get("encoder_sha256"), decoder.metadata.get("encoder")
+    if wanted is None and by_name is None:
+        logger.warning("%s does not say which encoder it learned from: if it paints noise, not from this", decoder.path)
+    elif wanted is not None and wanted != sha256:
+        raise WeightsError(
+            f"{decoder.path}: was trained under the encoder file with SHA-256 {wanted[:16]}…, not under {found} "
+            f"({sha256[:16]}…); give that one as the encoder's weights"
+        )
+    elif wanted is None and by_name != name:
+        raise WeightsError(
+            f"{decoder.path}: learned from {by_name}, not from {found}; make that encoder's file of the checkpoint it "
+            "came with (`impasto weights import --vgg`), and give it as the encoder's weights (IMPASTO_ENCODER_WEIGHTS)"
+        )
 
 
 def _embedded_hash(path: Path) -> str | None:

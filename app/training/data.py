@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from app.images.decode import decode_style
 from app.images.errors import ImageError
+from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.training.errors import TrainingError
 
@@ -95,7 +96,10 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder}: is not a folder; give a folder of pictures")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    try:
+        found = list(listing(folder, below=True).pictures)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be listed ({error.strerror})") from None
     if not found:
         raise TrainingError(f"{folder}: no pictures in this folder or below it ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return found

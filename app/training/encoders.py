@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from app.network.encoder import VGGEncoder
 from app.network.layout import VGG16, VGG19, encoder_stages
-from app.network.weights import ENCODER, WeightsError, read_weights
+from app.network.weights import ENCODER, WeightsError, WeightsFile, read_weights
 from app.training import public
 
 VGG_STAGES: Final = {"vgg16": VGG16, "vgg19": VGG19}
@@ -23,6 +23,7 @@ class TapEncoder(nn.Module, ABC):
 
     channels: tuple[int, ...]
     sha256: str
+    name: str | None = None  # by which a public decoder names the encoder it belongs to
 
     @abstractmethod
     def taps(self, images: Tensor) -> list[Tensor]:
@@ -32,11 +33,12 @@ class TapEncoder(nn.Module, ABC):
 class VGGTaps(TapEncoder):
     """VGG as the service runs it: relu1_1, relu2_1, relu3_1, relu4_1."""
 
-    def __init__(self, vgg: VGGEncoder, sha256: str) -> None:
+    def __init__(self, weights: WeightsFile) -> None:
         super().__init__()
-        self.vgg = vgg
-        self.channels = tuple(stage[0] for stage in vgg.stages)
-        self.sha256 = sha256
+        self.vgg = VGGEncoder.from_weights(weights)
+        self.channels = tuple(stage[0] for stage in self.vgg.stages)
+        self.sha256 = weights.sha256
+        self.name = weights.metadata.get("name")
 
     def taps(self, images: Tensor) -> list[Tensor]:
         return self.vgg.taps(images)
@@ -86,7 +88,7 @@ def _vgg(name: str, path: Path | None) -> TapEncoder:
     weights = read_weights(path or ENCODER)
     if encoder_stages(weights) != VGG_STAGES[name]:
         raise WeightsError(f"{weights.path}: is not {name}; choose the --encoder it is of")
-    return VGGTaps(VGGEncoder.from_weights(weights), weights.sha256)
+    return VGGTaps(weights)
 
 
 def _resnet50(path: Path | None) -> TapEncoder:

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.network.decoder import Decoder
 from app.training import checkpoint
 from app.training.crops import PHOTOS_AS_STYLES, Crops, seed_of, stream

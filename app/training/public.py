@@ -1,8 +1,10 @@
 """Public checkpoints of VGG and of AdaIN's decoder, turned into our files. Nothing in them is ever run."""
 
+import hashlib
 import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
@@ -31,6 +33,11 @@ ADAIN_DECODER: Final = (
     (64, 3),
 )
 TORCHVISION: Final[dict[str, Stages]] = {"vgg16": VGG16, "vgg19": VGG19}
+ADAIN_ENCODER: Final = "vgg_normalised"
+
+INPUT: Final = {"input": "RGB in [0, 1]", "padding": "reflect"}
+
+Convolutions = list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,10 @@ class Imported:
 
     convolutions: tuple[tuple[Tensor, Tensor], ...]
     metadata: dict[str, str]
+
+    def under(self, encoder: bytes) -> "Imported":
+        """A decoder that belongs to this encoder's file."""
+        return replace(self, metadata={**self.metadata, "encoder_sha256": hashlib.sha256(encoder).hexdigest()})
 
     def encoded(self) -> bytes:
         """The safetensors file."""
@@ -55,16 +66,11 @@ def adain_vgg(path: Path) -> Imported:
     The 1x1 is folded into conv1_1, exactly, since reflection padding pads its output as it pads its input.
     Raises WeightsError for a file of another layout.
     """
-    (mix, shift), *convolutions = _by_position(path, read_checkpoint(path))
-    count = sum(map(len, VGG19))
-    if mix.shape != (3, 3, 1, 1) or len(convolutions) < count:
-        raise WeightsError(
-            f"{path}: begins with a convolution {tuple(mix.shape)} and has {len(convolutions)} more; expected "
-            f"vgg_normalised.pth, whose first is (3, 3, 1, 1) and is followed by {count} up to conv4_1 at least"
-        )
-    convolutions = [_folded(*convolutions[0], mix[:, :, 0, 0], shift), *convolutions[1:count]]
-    _check(path, convolutions, stage_widths(VGG19))
-    return Imported(tuple(convolutions), {"network": "VGG-19", "input": "RGB in [0, 1]", "padding": "reflect"})
+    widths = stage_widths(VGG19)
+    layout = "vgg_normalised.pth, whose first convolution is 1x1, (3, 3, 1, 1), before VGG-19"
+    (mix, shift), *convolutions = _sequence(path, read_checkpoint(path), [(3, 3, 1, 1), *_shapes(widths)], layout)
+    convolutions[0] = _folded(*convolutions[0], mix[:, :, 0, 0], shift)
+    return Imported(tuple(convolutions), {"name": ADAIN_ENCODER, "network": "VGG-19", **INPUT})
 
 
 def adain_decoder(path: Path) -> Imported:
@@ -72,27 +78,25 @@ def adain_decoder(path: Path) -> Imported:
 
     Raises WeightsError for a file of another layout.
     """
-    convolutions = _by_position(path, read_checkpoint(path))
-    _check(path, convolutions, ADAIN_DECODER)
+    layout = "decoder.pth, nine convolutions that mirror VGG-19 up to relu4_1"
+    convolutions = _sequence(path, read_checkpoint(path), _shapes(ADAIN_DECODER), layout, whole=True)
     upsampling = ",".join(map(str, ADAIN_UPSAMPLING))
-    return Imported(tuple(convolutions), {"upsample_after": upsampling, "padding": "reflect"})
+    metadata = {"upsample_after": upsampling, "padding": "reflect", "encoder": ADAIN_ENCODER}
+    return Imported(tuple(convolutions), metadata)
 
 
-def torchvision_vgg(name: str, state: Mapping[str, Tensor]) -> Imported:
+def torchvision_vgg(name: str, state: Mapping[str, Tensor], path: Path | None = None) -> Imported:
     """torchvision's `vgg16` or `vgg19` up to conv4_1, its normalisation of the input folded into conv1_1.
 
     Raises WeightsError for a state of another layout.
     """
-    stages = TORCHVISION[name]
-    count = sum(map(len, stages))
-    features = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
-    convolutions = _by_position(Path(name), features)[:count]
-    _check(Path(name), convolutions, stage_widths(stages))
+    widths = stage_widths(TORCHVISION[name])
+    convolutions = _sequence(path or Path(name), state, _shapes(widths), f"torchvision's {name}")
     std = torch.tensor(IMAGENET_STD, dtype=torch.float64)
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
     convolutions[0] = _folded(*convolutions[0], torch.diag(1 / std), -mean / std)
     network = f"VGG-{name.removeprefix('vgg')}"
-    return Imported(tuple(convolutions), {"network": network, "input": "RGB in [0, 1]", "padding": "reflect"})
+    return Imported(tuple(convolutions), {"name": f"torchvision {name}", "network": network, **INPUT})
 
 
 def fetch(name: str) -> dict[str, Tensor]:
@@ -110,9 +114,9 @@ def fetch(name: str) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth` file, read without running anything it holds.
+    """The tensors of a `.pth` file by name, less a wrapper's that all begin with; nothing it holds is run.
 
-    Raises WeightsError for anything but a dictionary of tensors.
+    Raises WeightsError for anything but dictionaries of tensors, one in another as it may be.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -121,30 +125,74 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: is not a PyTorch checkpoint of plain tensors ({first})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: expected a state_dict, names to tensors")
-    return dict(state)
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"{path}: expected a state_dict, names to tensors; found a {type(state).__name__}")
+    return _unwrapped(dict(_flat(state)))
 
 
-def _by_position(path: Path, state: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """`4.weight`, `4.bias` ... of an nn.Sequential, in order, in double precision."""
-    try:
-        places = sorted({int(key.split(".")[0]) for key in state})
-        return [(state[f"{place}.weight"].double(), state[f"{place}.bias"].double()) for place in places]
-    except (ValueError, KeyError):
-        odd = sorted(state)[:4]
-        raise WeightsError(f"{path}: expected tensors N.weight and N.bias of an nn.Sequential; found {odd}") from None
+def _flat(state: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a checkpoint, however deep, as of a whole training; by its names joined with dots."""
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without `module.`, `state_dict.` or whatever names a whole network, however many there are."""
+    wrappers = {name.partition(".")[0] for name in state}
+    if len(wrappers) != 1 or wrappers & state.keys() or (wrapper := wrappers.pop()).isdigit():
+        return state
+    return _unwrapped({name.removeprefix(f"{wrapper}."): tensor for name, tensor in state.items()})
+
+
+def _sequence(
+    path: Path, state: Mapping[str, Tensor], shapes: Sequence[tuple[int, ...]], layout: str, whole: bool = False
+) -> Convolutions:
+    """The convolutions of these weights' shapes, in double precision, of the nn.Sequential in `state` that has them.
+
+    It may stand anywhere, as `module.` (DataParallel), `state_dict.decoder.` or `model.features.`; with `whole` it has
+    no layers more.
+    """
+    found = _sequentials(state)
+    fit = []
+    for name, convolutions in found.items():
+        begins = [tuple(weight.shape) for weight, _ in convolutions[: len(shapes)]] == list(shapes)
+        if begins and (len(convolutions) == len(shapes) or not whole):
+            fit.append(name)
+    if len(fit) > 1:
+        names = ", ".join(repr(name.rstrip(".")) for name in fit)
+        raise WeightsError(f"{path}: has several networks that fit, under {names}; save the one you want by itself")
+    if not fit:
+        seen = "; ".join(
+            f"{name.rstrip('.') or 'at the top'}: {len(c)} from {tuple(c[0][0].shape)}" for name, c in found.items()
+        )
+        raise WeightsError(f"{path}: expected {layout}; found {seen or f'names such as {sorted(state)[:4]}'}")
+    convolutions = found[fit[0]][: len(shapes)]
+    if any(bias.shape != weight.shape[:1] for weight, bias in convolutions):
+        raise WeightsError(f"{path}: a bias does not fit its convolution")
+    return [(weight.double(), bias.double()) for weight, bias in convolutions]
+
+
+def _sequentials(state: Mapping[str, Tensor]) -> dict[str, Convolutions]:
+    """Every run of `PREFIX.N.weight` and `PREFIX.N.bias`, in order, by its prefix."""
+    places: dict[str, set[int]] = {}
+    for key in state:
+        if match := re.fullmatch(r"(.*\.)?(\d+)\.weight", key):
+            places.setdefault(match[1] or "", set()).add(int(match[2]))
+    runs = {}
+    for prefix, numbers in places.items():
+        keys = [(f"{prefix}{n}.weight", f"{prefix}{n}.bias") for n in sorted(numbers)]
+        runs[prefix] = [(state[weight], state[bias]) for weight, bias in keys if bias in state]
+    return {prefix: run for prefix, run in runs.items() if run}
+
+
+def _shapes(widths: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+    return [(n_out, n_in, 3, 3) for n_in, n_out in widths]
 
 
 def _folded(weight: Tensor, bias: Tensor, mix: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """The convolution that does to x what `weight`, `bias` do to mix @ x + shift."""
     folded = torch.einsum("oikl,ij->ojkl", weight.double(), mix.double())
     return folded, bias.double() + weight.double().sum((2, 3)) @ shift.double()
-
-
-def _check(path: Path, convolutions: Sequence[tuple[Tensor, Tensor]], widths: Sequence[tuple[int, int]]) -> None:
-    found = [tuple(weight.shape) for weight, _ in convolutions]
-    if found != [(n_out, n_in, 3, 3) for n_in, n_out in widths]:
-        raise WeightsError(f"{path}: has convolutions {found}; expected 3x3 ones of (in, out) channels {list(widths)}")
-    if any(bias.shape != weight.shape[:1] for weight, bias in convolutions):
-        raise WeightsError(f"{path}: a bias does not fit its convolution")

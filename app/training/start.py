@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
-from app.engine.create import available_cores
+from app.cores import available_cores
 from app.network.weights import read_weights
 from app.training import checkpoint
 from app.training.data import Index, Splits, split

@@ -198,3 +198,96 @@ def test_help_teaches(folder: Path) -> None:
     text = " ".join(impasto(folder, "--help").stdout.split())
     for taught in ("--style", "--weight", "--mask", "--preserve-color", "blend", "impasto stylize photo.jpg"):
         assert taught in text
+
+
+def piped(folder: Path, data: bytes, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = (sys.executable, "-m", "app", "stylize", *arguments)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, cwd=folder, env=environment, input=data, capture_output=True, timeout=120)
+
+
+def test_a_pipe_gives_what_files_give(folder: Path) -> None:
+    style = ("--style", "styles/coffee.png")
+    by_file = impasto(folder, "photos/cat.png", *style, "-o", "out.png")
+    assert by_file.returncode == 0, by_file.stderr
+    through = piped(folder, (folder / "photos/cat.png").read_bytes(), "-", *style, "-o", "-")
+    assert through.returncode == 0, through.stderr
+    assert through.stdout == (folder / "out.png").read_bytes()
+    assert through.stderr == b""
+    kept = piped(folder, (folder / "photos/cat.png").read_bytes(), "-", *style)
+    assert kept.returncode == 0, kept.stderr
+    assert (folder / "stdin-coffee.png").read_bytes() == through.stdout
+
+
+def test_a_pipe_that_is_no_picture_writes_nothing(folder: Path) -> None:
+    ended = piped(folder, b"", "-", "--style", "styles/coffee.png", "-o", "-")
+    assert ended.returncode == 1
+    assert ended.stdout == b""
+    assert b"empty" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("photos", "-o", "-"), "takes one result; there are 2"),
+        (("-", "-", "-o", "out"), "standard input has one photo"),
+        (("photos/cat.png", "-o", "-", "--json"), "both want standard output"),
+    ],
+)
+def test_a_pipe_that_can_not_be_is_refused(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    ended = call(*arguments, "--style", "styles/coffee.png")
+    assert ended.exit_code == 2
+    assert says in ended.stderr
+
+
+def test_what_systems_leave_is_passed_over_and_what_is_no_picture_is_told(folder: Path) -> None:
+    for name in ("._cat.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / "photos" / name).write_bytes(b"left by a system")
+    (folder / "photos" / "notes.txt").write_text("of the holiday")
+    (folder / "photos" / "more").mkdir()
+    (folder / "photos" / "more" / "._cat.png").write_bytes(b"left by a system")
+    ended = impasto(folder, "photos", "--style", "styles/coffee.png", "-o", "out")
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["cat-coffee.png", "photo-coffee.png"]
+    assert ended.stderr.splitlines() == ["photos: passed over, no picture by its name: notes.txt"]
+
+
+def test_folders_below_are_gone_into_where_asked_for_and_kept_apart(folder: Path) -> None:
+    for place in ("a", "a/b"):
+        (folder / "photos" / place).mkdir()
+        (folder / "photos" / place / "cat.png").write_bytes(png(photo("chelsea", 32)))
+    (folder / "photos" / "__MACOSX").mkdir()
+    (folder / "photos" / "__MACOSX" / "cat.png").write_bytes(b"left by a zip program")
+    ended = impasto(folder, "-r", "photos", "--style", "styles/coffee.png", "-o", "out")
+    assert ended.returncode == 0, ended.stderr
+    written = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*.png"))
+    assert written == ["a/b/cat-coffee.png", "a/cat-coffee.png", "cat-coffee.png", "photo-coffee.png"]
+
+
+def test_an_empty_folder_with_more_below_says_how_to_go_there(folder: Path) -> None:
+    (folder / "empty" / "below").mkdir(parents=True)
+    ended = call(str(folder / "empty"), "--style", str(folder / "styles/coffee.png"))
+    assert ended.exit_code == 2
+    assert "-r goes into the folders below it" in ended.stderr
+
+
+def test_a_pipe_of_nothing_at_either_end_is_refused(folder: Path) -> None:
+    command = (sys.executable, "-m", "app", "stylize", "-", "--style", "styles/coffee.png", "-o", "out.png")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    closed = subprocess.run(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, timeout=120, preexec_fn=lambda: os.close(0)
+    )
+    assert closed.returncode == 2
+    assert closed.stderr.splitlines()[-1] == b"Error: -: standard input is closed"
+    ours, theirs = os.openpty()
+    try:
+        arguments = ("photos/cat.png", "--style", "styles/coffee.png", "-o", "-")
+        terminal = subprocess.run(
+            (*command[:4], *arguments), cwd=folder, env=environment, stdout=theirs, stderr=subprocess.PIPE, timeout=120
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert terminal.returncode == 2
+    assert b"is a terminal" in terminal.stderr.splitlines()[-1]

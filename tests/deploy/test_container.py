@@ -1,6 +1,7 @@
 """The container files keep their promises, as far as they can be read and run without a container engine."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from app.settings import Settings
-from tests.e2e.server import Server
+from tests.e2e.server import SERVE, Server, free_port
 
 ROOT = Path(__file__).parents[2]
 LINES = [
@@ -33,6 +34,9 @@ SERVICES = ("impasto", "impasto-gpu")
 def last(instruction: str) -> str:
     """What follows the last such instruction of the final stage."""
     return [line for line in FINAL if line.startswith(instruction + " ")][-1].removeprefix(instruction).strip()
+
+
+ENVIRONMENT = dict(re.findall(r"(IMPASTO_\w+)=(\S+)", last("ENV")))
 
 
 def run_line(needle: str) -> str:
@@ -90,8 +94,13 @@ def test_the_image_starts_and_stops_without_a_shell() -> None:
 
 
 def test_the_image_listens_where_it_says() -> None:
-    environment = dict(re.findall(r"(IMPASTO_\w+)=(\S+)", last("ENV")))
-    assert environment == {"IMPASTO_HOST": "0.0.0.0", "IMPASTO_PORT": last("EXPOSE")}  # noqa: S104
+    assert ENVIRONMENT["IMPASTO_HOST"] == "0.0.0.0"  # noqa: S104
+    assert ENVIRONMENT["IMPASTO_PORT"] == last("EXPOSE")
+
+
+def test_the_image_sets_only_settings_that_exist() -> None:
+    assert set(ENVIRONMENT) <= {f"IMPASTO_{field.upper()}" for field in Settings.model_fields}
+    assert float(ENVIRONMENT["IMPASTO_DRAIN_SECONDS"]) > 0
 
 
 def test_the_image_is_more_than_one_stage_and_installs_nothing_in_the_last() -> None:
@@ -99,15 +108,39 @@ def test_the_image_is_more_than_one_stage_and_installs_nothing_in_the_last() -> 
     assert not any(line.startswith("RUN ") for line in FINAL)
 
 
-def test_the_health_check_tells_alive_from_dead_past_any_proxy() -> None:
-    with Server() as server:
-        environment = {"IMPASTO_PORT": str(server.port), "http_proxy": "http://127.0.0.1:9"}
-        command = (sys.executable, *health_command()[1:])
-        alive = run(*command, env=environment)
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])  # noqa: S104
+def test_the_health_check_asks_the_port_served_and_tells_alive_from_dead_past_any_proxy(
+    host: str, tmp_path: Path
+) -> None:
+    """The service was told its port by an option, which the check can't see."""
+    written = tmp_path / "address"
+    port = free_port()
+    command = (*SERVE, "--port", str(port), "--host", host)
+    server = Server({"address_file": written}, command)
+    server.url = f"http://[::1]:{port}" if host == "::" else f"http://127.0.0.1:{port}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "IMPASTO_ADDRESS_FILE": str(written),
+        "http_proxy": "http://127.0.0.1:9",
+    }
+    check = (sys.executable, "-m", "app", *health_command()[1:])
+    with server:
+        alive = run(*check, env=environment)
+        ready = run(*check, "--ready", env=environment)
         server.terminate()
-        dead = run(*command, env=environment)
+        dead = run(*check, env=environment)
     assert alive.returncode == 0, alive.stderr
+    assert ready.returncode == 0, ready.stderr
     assert dead.returncode == 1
+    assert "Traceback" not in dead.stderr
+
+
+def test_without_a_written_address_the_settings_say_where_to_ask(tmp_path: Path) -> None:
+    with Server() as server:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "IMPASTO_PORT": str(server.port)}
+        alive = run(sys.executable, "-m", "app", "health", env=environment)
+    assert alive.returncode == 0, alive.stderr
 
 
 @pytest.mark.parametrize("source", COPIED)
@@ -168,8 +201,8 @@ def test_a_service_has_the_health_check_of_the_image(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_longer_to_stop_than_it_takes(name: str) -> None:
     service = compose_service(name)
-    grace = float(service["environment"]["IMPASTO_GRACE_SECONDS"])
-    assert int(service["stop_grace_period"].removesuffix("s")) > grace
+    takes = float(service["environment"]["IMPASTO_GRACE_SECONDS"]) + float(ENVIRONMENT["IMPASTO_DRAIN_SECONDS"])
+    assert int(service["stop_grace_period"].removesuffix("s")) > takes
 
 
 @pytest.mark.parametrize("name", SERVICES)

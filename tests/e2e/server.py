@@ -16,18 +16,28 @@ import httpx
 
 START_SECONDS = 60
 SERVE = (sys.executable, "-m", "app", "serve")
+# An engine that fails on some widths, with the protocol that `impasto serve` speaks.
+OPTIONS = ("--http", "app.http.protocol:ProblemProtocol", "--no-access-log")
+FAULTY = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", *OPTIONS)
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 class Server:
     """Starts in `with`, waits until it is ready, ends with it. `settings` are IMPASTO_* without the prefix."""
 
     def __init__(self, settings: Mapping[str, object] | None = None, command: Sequence[str] = SERVE) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-        self._environment = {**os.environ, "IMPASTO_PORT": str(self.port), **environment}
+        ports = {"IMPASTO_PORT": str(self.port), "UVICORN_PORT": str(self.port)}
+        self._environment = {**os.environ, **ports, **environment}
         self._command = command
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
@@ -57,8 +67,8 @@ class Server:
 
     def log(self) -> str:
         """What it has written so far."""
-        self._log.seek(0)
-        return self._log.read()
+        # Not seek and read: the server writes where this file stands.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode()
 
     def resident_bytes(self) -> int:
         """Physical memory the process holds."""

@@ -195,6 +195,23 @@ def test_the_bad_one_of_several_styles_is_named(client: httpx.Client) -> None:
     assert problem(client.post("/stylize", files=files), 422, "unreadable-image")["field"] == "style[1]"
 
 
+def test_every_bad_file_of_a_request_is_told(client: httpx.Client) -> None:
+    styles = [STYLE, b"text", bomb(60_000), STYLE]
+    masks = [STYLE, b"", STYLE, CONTENT[:200]]
+    files = [("content", CONTENT[:100]), *[("style", s) for s in styles], *[("mask", m) for m in masks]]
+    body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
+    assert body["field"] == "content"
+    bad = ["content", "style[1]", "style[2]", "mask[1]", "mask[3]"]
+    assert [error["field"] for error in body["errors"]] == bad
+    assert [error.get("limit") for error in body["errors"]] == [None, None, 50_000_000, None, None]
+    assert all(field in body["detail"] for field in bad)
+    files[0] = ("content", CONTENT)
+    files[2] = ("style", STYLE)
+    body = problem(client.post("/stylize", files=files), 413, "too-many-pixels")
+    assert (body["field"], body["limit"]) == ("style[2]", 50_000_000)
+    assert [error["field"] for error in body["errors"]] == bad[2:]
+
+
 @pytest.mark.parametrize("field", ["content", "style", "mask"])
 def test_a_picture_bomb_is_refused_from_its_header(server: Server, client: httpx.Client, field: str) -> None:
     before = server.resident_bytes()
@@ -275,7 +292,7 @@ def test_a_broken_multipart_body_is_refused(client: httpx.Client, content_type: 
 
 
 def test_a_thousand_parts_are_refused(client: httpx.Client) -> None:
-    files = [("style", (None, "x"))] * 1000
+    files = [("style_id", (None, "x"))] * 1000
     body = problem(client.post("/stylize", files=files), 413, "request-too-large")
     assert body["limit"] == 64
 

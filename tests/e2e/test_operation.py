@@ -4,7 +4,6 @@ import io
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from PIL import Image
 
 from models import __file__ as models_file
 from tests.e2e import faulty
-from tests.e2e.server import SERVE, Server
+from tests.e2e.server import FAULTY, SERVE, Server
 from tests.e2e.test_bad_input import problem
 from tests.pictures import jpeg, photo, png
 
@@ -53,13 +52,8 @@ def batches(server: Server) -> float:
 
 @pytest.fixture
 def broken() -> Iterator[Server]:
-    """A server whose engine fails on some widths, started as `uvicorn tests.e2e.faulty:app`."""
-    with Server() as chosen:
-        port = chosen.port
-    command = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", "--port", str(port), "--log-level", "warning")
-    running = Server(command=command)
-    running.port, running.url = port, f"http://127.0.0.1:{port}"
-    with running:
+    """A server whose engine fails on some widths."""
+    with Server(command=FAULTY) as running:
         yield running
 
 
@@ -103,20 +97,52 @@ def test_a_request_whose_time_is_over_gets_504_and_is_not_started(broken: Server
     assert batches(broken) == before + 1
 
 
-def test_a_client_that_hangs_up_gives_its_place_back_and_is_counted(broken: Server) -> None:
-    held = occupy(broken)
+def raw_request(content: bytes, version: str = "1.1") -> bytes:
+    request = httpx.Request("POST", "http://a/stylize", files={"content": content, "style": STYLE})
+    body = request.read()
+    lines = (f"POST /stylize HTTP/{version}", "Host: a", f"Content-Type: {request.headers['Content-Type']}")
+    return "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode() + body
+
+
+def hold_for_long(server: Server) -> "list[Future[httpx.Response]]":
+    """Keep the worker busy for as long as it takes to ask a client whether it is still there."""
+    held = [occupy(server), later(server, square(faulty.SLOW), strength="0.5")]
+    wait_until(lambda: server.metric("impasto_queue_items") == 1)
+    return held
+
+
+def test_clients_that_hang_up_give_their_places_back_and_are_counted(broken: Server) -> None:
+    held = hold_for_long(broken)
     before = batches(broken)
-    request = httpx.Request("POST", broken.url, files={"content": square(64), "style": STYLE})
-    head = f"POST /stylize HTTP/1.1\r\nHost: a\r\nContent-Type: {request.headers['Content-Type']}\r\n"
-    with socket.create_connection(("127.0.0.1", broken.port)) as connection:
-        connection.sendall(f"{head}Content-Length: {request.headers['Content-Length']}\r\n\r\n".encode())
-        connection.sendall(request.read())
-        wait_until(lambda: broken.metric("impasto_queue_items") == 1)
-    wait_until(lambda: broken.metric('impasto_requests_total{outcome="client-disconnected"}') == 1)
+    address = ("127.0.0.1", broken.port)
+    with socket.create_connection(address) as late:
+        with socket.create_connection(address) as early:
+            for connection, side in ((early, 64), (late, 80)):
+                connection.sendall(raw_request(square(side)))
+            wait_until(lambda: broken.metric("impasto_queue_items") == 3)
+        wait_until(lambda: broken.metric('impasto_requests_total{outcome="client-disconnected"}') == 1)
+    wait_until(lambda: broken.metric('impasto_requests_total{outcome="client-disconnected"}') == 2)
+    assert [answer.result().status_code for answer in held] == [200, 200]
     assert broken.metric("impasto_queue_items") == 0
-    assert held.result().status_code == 200
     assert send(broken, square(48)).status_code == 200
-    assert batches(broken) == before + 1
+    assert batches(broken) == before + 2, "the second that was held, and the last"
+
+
+def test_a_client_that_sends_no_more_but_waits_is_asked_whether_it_is_there(broken: Server) -> None:
+    held = hold_for_long(broken)
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    def answer(version: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", broken.port), timeout=60) as connection:
+            connection.sendall(raw_request(square(64), version))
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    new, old = POOL.map(answer, ("1.1", "1.0"))
+    assert new.startswith(interim)
+    assert new.replace(interim, b"").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert old.startswith(b"HTTP/1.1 200 OK\r\n"), "HTTP/1.0 knows no interim answers"
+    assert [answer.result().status_code for answer in held] == [200, 200]
 
 
 def test_equal_requests_in_flight_are_computed_once(broken: Server) -> None:

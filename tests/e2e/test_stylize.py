@@ -77,6 +77,17 @@ def test_a_remembered_style_can_be_asked_for_at_another_size_and_recoloured(clie
         assert np.array_equal(by_id, result(client, **fields))
 
 
+def test_only_what_is_remembered_is_given_an_id() -> None:
+    files = (("content", CONTENT), ("style", STYLE))
+    # Room for a style's code, not for its picture; a recoloured style has no code of its own to remember.
+    with Server({"style_cache_bytes": len(STYLE) // 2}) as server:
+        recoloured = stylize(server.client, *files, preserve_color="match")
+        assert (recoloured.status_code, "X-Style-Id" in recoloured.headers) == (200, False)
+        plain = stylize(server.client, *files, style_size=48)
+        known = server.client.get(f"/styles/{plain.headers['X-Style-Id']}").json()
+        assert (known["sizes"], known["any_size"]) == ([48], False)
+
+
 def test_a_blend_follows_its_weights_and_mixes_uploads_with_ids(client: httpx.Client) -> None:
     known = stylize(client, ("content", CONTENT), ("style", OTHER)).headers["X-Style-Id"]
     both = [("content", CONTENT), ("style", STYLE), ("style", OTHER)]

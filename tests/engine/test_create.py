@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from app.engine.create import EngineUnavailable, available_cores, create_engine
+from app.cores import available_cores
+from app.engine.create import EngineUnavailable, create_engine
 
 WITHOUT_NCNN = """
 import sys

@@ -1,15 +1,17 @@
 """From a form to what is asked for, or every fault it has."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from app.engine.styles import StyleLibrary, style_id
 from app.http.fields import Asked, read_fields
 from app.http.forms import File, Form
 from app.http.problems import Problem
 from app.network.blend import ChannelStatistics, StyleCode
+from app.styles.library import StyleLibrary, style_id
+from tests.pictures import jpeg, photo, png
 
 KNOWN = "0123456789abcdef0123456789abcdef"
 
@@ -97,7 +99,7 @@ def test_lists_may_come_as_several_fields_or_one_with_commas(library: StyleLibra
 
 
 def test_fields_left_empty_are_fields_left_out(library: StyleLibrary) -> None:
-    empty = form(strength=[""], weight=[""], style_id=[""], size=[""], format=[""], style=[""], content=[""])
+    empty = form(strength=[""], weight=[""], style_id=[""], size=[""], format=[""])
     assert read(empty, library).options == read(form(), library).options
 
 
@@ -146,19 +148,72 @@ def test_an_option_given_twice_is_refused_rather_than_one_of_both_taken(library:
 def test_the_weight_that_is_wrong_is_named(library: StyleLibrary) -> None:
     assert faults(form({"content": 1, "style": 3}, weight=["1", "-2", "x"]), library) == [
         ("weight[1]", 0),
-        ("weight[2]", None),
+        ("weight[2]", 1e6),
     ]
 
 
-@pytest.mark.parametrize("name", ["content", "style"])
-def test_a_file_sent_as_text_is_told_once_how_to_send_it(library: StyleLibrary, name: str) -> None:
-    others = {"content": 1, "style": 1}
-    del others[name]
+@pytest.mark.parametrize("name", ["content", "style", "mask"])
+@pytest.mark.parametrize("text", ["photo.jpg", "/home/anna/фото.png\n", "data:image/png;base64," + "iVBORw0KGgo" * 500])
+def test_a_text_where_a_file_belongs_is_told_once_how_to_send_it(library: StyleLibrary, name: str, text: str) -> None:
+    sent = form()
+    sent.files[name] = [File(io.BytesIO(text.encode()), named=False)]
     with pytest.raises(Problem) as caught:
-        read(form(others, **{name: ["photo.jpg"]}), library)
+        read(sent, library)
     (error,) = caught.value.members["errors"]
     assert error["field"] == name
     assert f"{name}=@FILE" in error["detail"]
+    assert repr(text[:9])[:-1] in error["detail"]
+
+
+@pytest.mark.parametrize("kind", [jpeg, png])
+def test_a_picture_without_a_file_name_is_no_text(library: StyleLibrary, kind: Callable[..., bytes]) -> None:
+    sent = form()
+    picture = kind(photo("astronaut", 8))
+    sent.files["content"] = [File(io.BytesIO(picture), named=False)]
+    assert read(sent, library).content.data.read() == picture
+
+
+def test_what_html_adds_to_a_form_is_passed_over(library: StyleLibrary) -> None:
+    sent = form(submit=["Send"], _charset_=["utf-8"], **{"submit.x": ["3"], "submit.y": ["4"]})
+    assert read(sent, library).options == read(form(), library).options
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("preserveColor", "preserve_color"),
+        ("preserve-colour", "preserve_color"),
+        ("styleId", "style_id"),
+        ("Content", "content"),
+        ("weights", "weight"),
+        ("sterngth", "strength"),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_told_which(library: StyleLibrary, wrong: str, near: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read(form(**{wrong: ["1"]}), library)
+    (error,) = caught.value.members["errors"]
+    assert error["field"] == wrong
+    assert f"did you mean {near}?" in error["detail"]
+
+
+def test_a_name_that_is_near_none_is_told_all_of_them(library: StyleLibrary) -> None:
+    with pytest.raises(Problem) as caught:
+        read(form(xyz=["1"]), library)
+    (error,) = caught.value.members["errors"]
+    assert "did you mean" not in error["detail"]
+    assert "content, style, mask" in error["detail"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "much", "undefined", "0,5"])
+@pytest.mark.parametrize(("name", "limit"), [("strength", 1), ("size", 2000), ("style_size", 800), ("quality", 100)])
+def test_what_is_no_number_is_told_the_limit_too(library: StyleLibrary, name: str, limit: int, value: str) -> None:
+    assert faults(form(**{name: [value]}), library) == [(name, limit)]
+
+
+def test_weights_that_are_no_numbers_or_all_0_are_told_their_limits(library: StyleLibrary) -> None:
+    assert faults(form(weight=["nan"]), library) == [("weight[0]", 1e6)]
+    assert faults(form(weight=["0"]), library) == [("weight", 0)]
 
 
 def test_a_text_sent_as_a_file_is_refused(library: StyleLibrary) -> None:

@@ -13,6 +13,8 @@ from app.http.negotiation import choose_format
         (None, "image/png;q=0.5, image/webp;q=0.9", "jpeg", "webp"),
         (None, "image/png, image/webp", "jpeg", "png"),
         (None, "IMAGE/PNG", "jpeg", "png"),
+        (None, "image/jpg", "png", "jpeg"),
+        (None, "image/jpg;q=0.2, image/webp;q=0.1", "png", "jpeg"),
         (None, "image/png;q=0", "webp", "webp"),
         (None, "image/png;q=0, */*", "png", "jpeg"),
         (None, "image/jpeg;q=0, image/png;q=0", "tiff", "webp"),

@@ -13,7 +13,7 @@ from torchvision.models import resnet50, vgg19
 from app.network.adain import adain, channel_statistics
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
-from app.network.weights import DECODER, ENCODER, WeightsError, read_weights
+from app.network.weights import DECODER, ENCODER, WeightsError, read_networks, read_weights
 from app.training import public
 from app.training.encoders import load_encoder
 from tests.training.conftest import Command
@@ -127,6 +127,9 @@ def test_resnet50_has_taps_a_decoder_can_be_trained_under(tmp_path: Path) -> Non
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (public.IMAGENET_MEAN, public.IMAGENET_STD))
     stem = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1((x - mean) / std))))
     assert _close(taps[-1], theirs.layer2(theirs.layer1(stem)))
+    wrapped = {"state_dict": {f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}, "epoch": 3}
+    torch.save(wrapped, tmp_path / "wrapped.pth")
+    assert torch.equal(load_encoder("resnet50", tmp_path / "wrapped.pth").taps(x)[-1], taps[-1])
 
 
 class _Harmful:
@@ -171,6 +174,72 @@ def test_a_file_of_another_layout_is_refused_in_one_line(tmp_path: Path, what: s
         public.adain_decoder(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def _wrapped(state: dict[str, Tensor], how: str) -> object:
+    if how == "DataParallel":
+        return {f"module.{name}": tensor for name, tensor in state.items()}
+    if how == "a whole training":
+        optimizer = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]}
+        return {"epoch": 7, "model": state, "optimizer": optimizer}
+    if how == "Lightning":
+        return {"state_dict": {f"model.decoder.{name}": tensor for name, tensor in state.items()}, "epoch": 1}
+    return {"decoder": {f"module.{name}": tensor for name, tensor in state.items()}, "step": torch.tensor(3)}
+
+
+def _same(one: public.Imported, other: public.Imported) -> bool:
+    tensors = zip(one.convolutions, other.convolutions, strict=True)
+    equal = all(torch.equal(a, b) for mine, theirs in tensors for a, b in zip(mine, theirs, strict=True))
+    return equal and one.metadata == other.metadata
+
+
+@pytest.mark.parametrize("how", ["DataParallel", "a whole training", "Lightning", "by its name"])
+def test_a_checkpoint_wrapped_as_trainings_wrap_it_is_read(tmp_path: Path, how: str) -> None:
+    state = _their_decoder().state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save(_wrapped(state, how), tmp_path / "wrapped.pth")
+    assert _same(public.adain_decoder(tmp_path / "wrapped.pth"), public.adain_decoder(tmp_path / "plain.pth"))
+
+
+def test_encoder_and_decoder_in_one_file_are_told_apart(tmp_path: Path) -> None:
+    vgg, decoder = _their_vgg().state_dict(), _their_decoder().state_dict()
+    torch.save(vgg, tmp_path / "vgg.pth")
+    torch.save(decoder, tmp_path / "decoder.pth")
+    torch.save({"net": {"encoder": vgg, "decoder": decoder}}, tmp_path / "both.pth")
+    assert _same(public.adain_vgg(tmp_path / "both.pth"), public.adain_vgg(tmp_path / "vgg.pth"))
+    assert _same(public.adain_decoder(tmp_path / "both.pth"), public.adain_decoder(tmp_path / "decoder.pth"))
+
+
+def test_two_networks_that_fit_are_named(tmp_path: Path) -> None:
+    state = _their_decoder().state_dict()
+    torch.save({"model": state, "model_ema": state}, tmp_path / "two.pth")
+    with pytest.raises(WeightsError, match="several networks that fit, under 'model', 'model_ema'"):
+        public.adain_decoder(tmp_path / "two.pth")
+
+
+def test_a_decoder_alone_says_what_it_needs_and_runs_under_nothing_else(tmp_path: Path, impasto: Command) -> None:
+    torch.save(_their_decoder().state_dict(), tmp_path / "decoder.pth")
+    torch.save(_their_vgg().state_dict(), tmp_path / "vgg_normalised.pth")
+    alone = impasto("weights", "import", "--decoder", tmp_path / "decoder.pth", "--out", tmp_path / "alone")
+    assert alone.returncode == 0
+    assert "runs with that encoder only" in alone.stderr
+    decoder = tmp_path / "alone" / "decoder.safetensors"
+    with pytest.raises(WeightsError, match="learned from vgg_normalised, not from"):
+        read_networks(ENCODER, decoder)
+    judged = impasto("evaluate", decoder, "--content", tmp_path, "--style", tmp_path)
+    assert judged.returncode == 1
+    impasto("weights", "import", "--vgg", tmp_path / "vgg_normalised.pth", "--out", tmp_path / "alone")
+    read_networks(tmp_path / "alone" / "vgg19-relu4_1.safetensors", decoder)
+
+
+def test_a_decoder_imported_with_its_encoder_belongs_to_it(tmp_path: Path, impasto: Command) -> None:
+    torch.save(_their_decoder().state_dict(), tmp_path / "decoder.pth")
+    torch.save(_their_vgg().state_dict(), tmp_path / "vgg_normalised.pth")
+    files = ("--vgg", tmp_path / "vgg_normalised.pth", "--decoder", tmp_path / "decoder.pth")
+    assert impasto("weights", "import", *files, "--out", tmp_path).returncode == 0
+    read_networks(tmp_path / "vgg19-relu4_1.safetensors", tmp_path / "decoder.safetensors")
+    with pytest.raises(WeightsError, match="was trained under the encoder file with SHA-256"):
+        read_networks(ENCODER, tmp_path / "decoder.safetensors")
 
 
 def test_inspect_tells_layers_hash_and_metadata(impasto: Command) -> None:

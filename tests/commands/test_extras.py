@@ -1,0 +1,69 @@
+"""Where only the service is installed, what needs more says so in a line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import jpeg, photo
+
+# What an import finds where the package is not installed; and a torchvision beside a torch of another build.
+WITHOUT = "import sys; sys.modules[{package!r}] = None; from app.cli import main; main(prog_name='impasto')"
+BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')"
+
+
+def impasto(folder: Path, *arguments: str, without: str = "", path: Path | None = None) -> tuple[int, str]:
+    command = (sys.executable, "-c", WITHOUT.format(package=without or "no_such_package"), *arguments)
+    places = [str(path)] * bool(path) + [str(Path(__file__).parents[2])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("content", "style"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.jpg").write_bytes(jpeg(photo("coffee", 48)))
+    return tmp_path
+
+
+PICTURES = ("--content", "content", "--style", "style")
+COMMANDS = {
+    "train": ("train", *PICTURES, "--out", "run", "--val-share", "0", "--test-share", "0", "--steps", "1"),
+    "evaluate": ("evaluate", *PICTURES),
+    "weights": ("weights", "import", "--torchvision", "vgg16"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_without_torchvision(folder: Path, name: str) -> None:
+    status, said = impasto(folder, *COMMANDS[name], without="torchvision")
+    assert status == 1
+    assert said.splitlines()[-1] == "Error: torchvision is not installed: pip install 'impasto[train]'"
+    assert not (folder / "run" / "decoder.safetensors").exists()
+
+
+def test_without_tensorboard(folder: Path) -> None:
+    status, said = impasto(folder, *COMMANDS["train"], without="tensorboard")
+    assert status == 1
+    assert "pip install 'impasto[train]'" in said.splitlines()[-1]
+
+
+def test_with_a_torchvision_of_another_build(folder: Path) -> None:
+    broken = folder / "packages"
+    broken.mkdir()
+    (broken / "torchvision.py").write_text(BROKEN)
+    status, said = impasto(folder, *COMMANDS["weights"], path=broken)
+    assert status == 1
+    assert "does not fit the torch it meets" in said.splitlines()[-1]
+
+
+def test_help_needs_nothing_of_it(folder: Path) -> None:
+    for command in ("evaluate", "weights"):
+        assert impasto(folder, command, "--help", without="torchvision")[0] == 0
