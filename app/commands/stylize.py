@@ -58,7 +58,7 @@ class Task:
     "masks",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="One grey picture per style, white where that style acts.",
+    help="One picture per style, white on black (or ink on nothing, or labels on black) where that style acts.",
 )
 @click.option("--weight", "weights", multiple=True, type=float, help="One number per style: how a blend is mixed.")
 @click.option("--strength", type=float, help=Options.model_fields["strength"].description)

@@ -125,7 +125,8 @@ def _form_schema() -> dict[str, Any]:
                 "type": "array",
                 "items": _FILE,
                 "maxItems": MAX_STYLES,
-                "description": "One grey picture per style, white where that style acts; resized to the photo.",
+                "description": "One picture per style, white on black (or ink on nothing, or labels on black) where "
+                "that style acts; resized to the photo.",
             },
             **options,
         },

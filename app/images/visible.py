@@ -78,11 +78,14 @@ def filled(rgb: Bytes, alpha: Bytes) -> Bytes:
 
     By pull and push (Gortler et al., "The Lumigraph", 1996): what is missing comes from the picture at half the size.
     """
-    solid = np.minimum(alpha, SOLID).astype(np.float32) / np.float32(SOLID)
-    result = np.empty_like(rgb)
-    for channel in range(3):
-        result[:, :, channel] = np.rint(_continued(rgb[:, :, channel] * solid, solid))
-    return result
+    colour, solid = Image.fromarray(rgb), Image.fromarray(alpha)
+    level = min(SOLID, int(alpha.max()))
+    known = solid.point(lambda opacity: min(255, round(255 * opacity / level)))
+    half = Image.merge("RGBA", (*colour.split(), known)).convert("RGBa").reduce(2)
+    *channels, weight = (np.asarray(band, np.float32) for band in half.split())
+    continued = [_continued(channel, weight / np.float32(255)) for channel in channels]
+    beyond = Image.fromarray(np.stack(continued, axis=2).round().clip(0, 255).astype(np.uint8))
+    return np.array(Image.composite(colour, beyond.resize(colour.size, Image.Resampling.BILINEAR), known))
 
 
 def _continued(colour: Plane, weight: Plane) -> Plane:
