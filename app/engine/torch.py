@@ -1,7 +1,6 @@
 """The network in torch: the reference every other engine is held against, and the engine for GPUs."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -11,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import Job, Picture, pad, padded_shape
-from app.engine.cuda import Recorded, Run, Transfers
+from app.engine.base import Job, Picture, feature_grid, pad, padded_shape
+from app.engine.cuda import Recorded, Transfers
+from app.engine.faults import out_of_memory
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
-from app.network.adain import channel_statistics
-from app.network.blend import ChannelStatistics, StyleCode, affine
+from app.network.adain import blended, channel_statistics
+from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
-from app.network.layout import STRIDE
+from app.network.layout import FEATURES, STRIDE
 from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
@@ -55,10 +55,7 @@ class TorchEngine:
         self.decoder = self._resident(Decoder.from_weights(decoding))
         self._adain = list(decoding.adain.values())
         self._transfers = Transfers(self.device)
-        self._graphs = [Recorded(self._features), Recorded(self._pixels)] if on_gpu else []
-        self._encode: Run
-        self._decode: Run
-        self._encode, self._decode = self._graphs or (self._features, self._pixels)
+        self._graphs = Recorded(self._stylized) if on_gpu else None
         self._whole_pixels = limits.tile_width**2
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
@@ -71,7 +68,16 @@ class TorchEngine:
     def encode_style(self, picture: Picture) -> StyleCode:
         if not self._fits(picture):
             return self._tiled.encode_style(picture)
-        (features,) = self._features(self._upload([picture]))
+        try:
+            return self._style_code(picture)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        self._give_memory_back()
+        return self._in_need.encode_style(picture)
+
+    def _style_code(self, picture: Picture) -> StyleCode:
+        features = self._features(self._upload([picture]))
         shown = self.decoder.shown(features.to(self.dtype))
         return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
 
@@ -79,24 +85,30 @@ class TorchEngine:
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
         if not all(self._fits(job.content) for job in jobs):
             return [self._tiled.stylize(job) for job in jobs]
-        with suppress(torch.OutOfMemoryError):
+        try:
             return self._whole(jobs)
-        for graphs in self._graphs:
-            graphs.forget()
-        if self._graphs:
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        self._give_memory_back()
         if len(jobs) == 1:
             return [self._in_need.stylize(jobs[0])]
         half = len(jobs) // 2
         return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
 
     def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
-        coming = [(part, self._transfers.download(self._stylized(part))) for part in self._parts(jobs)]
+        run = self._graphs or self._stylized
+        coming = [(part, self._transfers.download(run(*self._inputs(part)))) for part in self._parts(jobs)]
         return [
             np.ascontiguousarray(result[: job.content.shape[0], : job.content.shape[1]])
             for part, pixels in coming
             for result, job in zip(pixels(), part, strict=True)
         ]
+
+    def _give_memory_back(self) -> None:
+        if self._graphs:
+            self._graphs.forget()
+            torch.cuda.empty_cache()
 
     def _parts(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         height, width = padded_shape(*jobs[0].content.shape[:2])
@@ -104,38 +116,31 @@ class TorchEngine:
         for first in range(0, len(jobs), count):
             yield jobs[first : first + count]
 
-    def _stylized(self, jobs: Sequence[Job]) -> Tensor:
-        """uint8 (N, 8h, 8w, 3) on the device."""
-        (features,) = self._encode(self._upload([job.content for job in jobs]))
-        means, stds = channel_statistics(features)
-        for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
-            scale, bias = affine(
-                mean.flatten(),
-                std.flatten(),
-                self._tensor(np.stack([style.relu4_1.mean for style in job.styles])),
-                self._tensor(np.stack([style.relu4_1.std for style in job.styles])),
-                self._tensor(job.share),
-            )
-            shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
-            feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        return self._decode(features, *self._wanted(jobs, features))[0]
-
-    def _wanted(self, jobs: Sequence[Job], features: Tensor) -> tuple[Tensor, ...]:
-        """What partial AdaIN needs of each job: its styles' statistics (N, S, 2, C), and shares (N, S, h, w).
-
-        Jobs of fewer styles than others have some of share 0; of N jobs without masks shares are (N, S, 1, 1).
-        """
-        if not self.decoder.adain:
-            return ()
+    def _inputs(self, jobs: Sequence[Job]) -> tuple[Tensor, Tensor, Tensor]:
+        """What `_stylized` takes; jobs of fewer styles than others have some more, of share 0."""
         most = max(len(job.styles) for job in jobs)
-        codes = [[*job.styles, *[job.styles[0]] * (most - len(job.styles))] for job in jobs]
         masked = any(job.share.shape[1] > 1 for job in jobs)
-        size = tuple(features.shape[2:]) if masked else (1, 1)
-        share = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
-        for row, job in zip(share, jobs, strict=True):
-            row[: len(job.share)] = job.share
-        styles = [[np.concatenate([(s.mean, s.std) for s in code.decoded], 1) for code in row] for row in codes]
-        return self._tensor(np.array(styles)), self._tensor(share.reshape(len(jobs), most, *size))
+        size = feature_grid(*jobs[0].content.shape[:2]) if masked else (1, 1)
+        codes = [[*job.styles, *[job.styles[0]] * (most - len(job.styles))] for job in jobs]
+        shares = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
+        for share, job in zip(shares, jobs, strict=True):
+            share[: len(job.share)] = job.share
+        return (
+            self._upload([job.content for job in jobs]),
+            self._transfers.upload([np.stack([_statistics_of(code) for code in row]) for row in codes]),
+            self._transfers.upload(list(shares.reshape(len(jobs), most, *size))),
+        )
+
+    def _stylized(self, batch: Tensor, styles: Tensor, share: Tensor) -> Tensor:
+        """uint8 (N, H', W', 3) -> repainted, of the same shape.
+
+        `styles` (N, S, 2, C) are relu4_1's statistics of S styles each, and those of the layers with partial AdaIN;
+        `share` (N, S, h, w) over relu4_1's positions, or (N, S, 1, 1) where all are alike.
+        """
+        relu4_1, decoded = torch.split(styles, [FEATURES, styles.shape[3] - FEATURES], 3)
+        features = blended(self._features(batch), relu4_1, share)
+        pixels = _as_bytes(self.decoder(features.to(self.dtype), decoded if self.decoder.adain else None, share))
+        return pixels.permute(0, 2, 3, 1).contiguous()
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
@@ -149,22 +154,15 @@ class TorchEngine:
         height, width = padded_shape(*picture.shape[:2])
         return height * width <= self._whole_pixels
 
-    def _features(self, batch: Tensor) -> tuple[Tensor]:
+    def _features(self, batch: Tensor) -> Tensor:
         """uint8 (N, H', W', 3) -> relu4_1, float32 (N, 512, h, w)."""
         images = batch.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # channels_last, as it lies in memory
-        return (self.encoder(images).float(),)
-
-    def _pixels(self, features: Tensor, *wanted: Tensor) -> tuple[Tensor]:
-        """(N, 512, h, w), with what `_wanted` gives -> uint8 (N, 8h, 8w, 3)."""
-        pixels = _as_bytes(self.decoder(features.to(self.dtype), *wanted))
-        return (pixels.permute(0, 2, 3, 1).contiguous(),)
+        features: Tensor = self.encoder(images).float()
+        return features
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
         """uint8 (H, W, 3) each -> padded, uint8 (N, H', W', 3), a quarter of float32's bytes to transfer."""
-        return self._transfers.upload(np.stack([pad(picture) for picture in pictures]))
-
-    def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return self._transfers.upload([pad(picture) for picture in pictures])
 
 
 class _Encoding:
@@ -179,7 +177,7 @@ class _Encoding:
         self._engine = engine
 
     def __call__(self, rows: Rows) -> Rows:
-        (features,) = self._engine._features(self._engine._upload([rows.transpose(1, 2, 0)]))
+        features = self._engine._features(self._engine._upload([rows.transpose(1, 2, 0)]))
         array: Rows = features[0].cpu().numpy()
         return array
 
@@ -219,3 +217,8 @@ def _statistics(features: Tensor) -> ChannelStatistics:
     """Of one picture, (1, C, h, w)."""
     mean, std = channel_statistics(features.float())
     return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
+
+
+def _statistics_of(code: StyleCode) -> FloatArray:
+    """A style code as one array, (2, C): means, then deviations, of all its layers."""
+    return np.concatenate([(layer.mean, layer.std) for layer in (code.relu4_1, *code.decoded)], 1)
