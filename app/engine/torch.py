@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +34,11 @@ class TorchEngine:
     Pictures up to a tile's size run whole, as batches; larger ones in tiles. Where the device has too little memory, a
     batch is halved, and at last its picture run in small tiles. Raises WeightsError when a weights file is missing or
     wrong, or the two do not belong together.
+
+    `networks` are the classes that compute; whatever takes their place gives the same from the same weights.
     """
+
+    networks: ClassVar[tuple[type[VGGEncoder], type[Decoder]]] = (VGGEncoder, Decoder)
 
     def __init__(
         self,
@@ -51,8 +55,9 @@ class TorchEngine:
             torch.cuda.set_device(self.device)  # of this thread
         self.dtype = dtype or (torch.float16 if on_gpu else torch.float32)
         encoding, decoding = read_networks(encoder, decoder)
-        self.encoder = self._resident(VGGEncoder.from_weights(encoding))
-        self.decoder = self._resident(Decoder.from_weights(decoding))
+        encoder_class, decoder_class = self.networks
+        self.encoder = self._resident(encoder_class.from_weights(encoding))
+        self.decoder = self._resident(decoder_class.from_weights(decoding))
         self._adain = list(decoding.adain.values())
         self._transfers = Transfers(self.device)
         self._graphs = Recorded(self._stylized) if on_gpu else None
