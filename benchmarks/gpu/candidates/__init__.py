@@ -20,15 +20,15 @@ def candidate(name: str, device: str) -> TorchEngine:
     """The engine called so. "graphs" is the service's own, "eager" the same without CUDA graphs."""
     makers: dict[str, Callable[[str], TorchEngine]] = {"graphs": _own, "eager": _eager, "tuned": _tuned}
     if name == "bordered":
-        from benchmarks.candidates.bordered import BorderedEngine
+        from benchmarks.gpu.candidates.bordered import BorderedEngine
 
         makers[name] = lambda device: BorderedEngine(device, limits=WHOLE)
     elif name == "compiled":
-        from benchmarks.candidates.compiled import CompiledEngine
+        from benchmarks.gpu.candidates.compiled import CompiledEngine
 
         makers[name] = lambda device: CompiledEngine(device, limits=WHOLE)
     elif name == "implicit":
-        from benchmarks.candidates.implicit import ImplicitEngine
+        from benchmarks.gpu.candidates.implicit import ImplicitEngine
 
         makers[name] = lambda device: ImplicitEngine(device, limits=WHOLE)
     return makers[name](device)

@@ -1,9 +1,9 @@
 """The network's convolutions as one Triton kernel each: an implicit matrix product that pads, doubles, adds and clips.
 
 Each output position is a row of a matrix of 9 C columns that is never written down: a block of it is gathered from the
-layer where it is needed, reflected at the edges, and for a layer to be doubled from a position of half the size. Bias and
-ReLU are applied to the sums before they are written. So each layer is written once and read once, by convolutions alone;
-pooling and partial AdaIN stay torch's. Triton needs a C compiler the first time it runs.
+layer where it is needed, reflected at the edges, and for a layer to be doubled from a position of half the size. Bias
+and ReLU are applied to the sums before they are written. So each layer is written once and read once, by convolutions
+alone; pooling and partial AdaIN stay torch's. Triton needs a C compiler the first time it runs.
 """
 
 from typing import Any
