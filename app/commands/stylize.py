@@ -16,17 +16,17 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine
+from app.engine.base import Engine, complete
 from app.engine.create import EngineUnavailable
-from app.engine.styles import StyleLibrary, style_id
-from app.engine.worker import encode_styles
 from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
+from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
+from app.styles.library import StyleLibrary, style_id
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 STANDARD: Final = Path("-")
@@ -167,8 +167,7 @@ class Run:
                     StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
                 ]
                 prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            job = encode_styles(self.engine, prepared.work, self.library)
-            (result,) = self.engine.stylize([job])
+            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
             format = _format(self.options, file, prepared.photo.format)
             data = finish(prepared, result, self.options, format)
         except FieldError as error:
@@ -187,7 +186,7 @@ class Run:
                 write_whole(path, data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = result.shape[:2]
+        height, width = prepared.photo.rgb.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 

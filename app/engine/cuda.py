@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.engine.faults import device_lost, first_line, out_of_memory
+from app.engine.faults import first_line, out_of_memory
 
 logger = logging.getLogger("impasto.engine")
 
@@ -133,8 +133,8 @@ class Recorded:
         try:
             self._recorded[shape] = self._capture(self._run, *inputs, beside=beside)
         except RuntimeError as error:
-            if device_lost(error):
-                raise
+            if inputs[0].is_cuda:
+                torch.cuda.synchronize(inputs[0].device)  # a device that failed says so once more
             self.forget()
             if not out_of_memory(error):
                 logger.warning("the network cannot be recorded here (%s): it runs slower", first_line(error))

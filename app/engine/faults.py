@@ -1,52 +1,31 @@
-"""What a library's error says of the device: it lacked memory, or it is gone. Knows nothing of torch."""
+"""Which errors of an engine say that its device failed, whatever the picture."""
 
+import re
 from typing import Final
 
-# cudaGetErrorString of what leaves a process's context on the device unusable.
-LOST: Final = (
-    "an illegal memory access was encountered",
-    "device-side assert triggered",
-    "unspecified launch failure",
-    "the launch timed out and was terminated",
-    "misaligned address",
-    "an illegal instruction was encountered",
-    "hardware stack error",
-    "operation not supported on global/shared address space",
-    "invalid program counter",
-    "uncorrectable ECC error encountered",
-    "uncorrectable NVLink error detected",
-    "over nvlink or a hardware error",
-    "context is destroyed",
-    "driver shutting down",
-    "busy or unavailable",
-    "no CUDA-capable device is detected",
-    "CUDA error: unknown error",
-    "CUDNN_STATUS_EXECUTION_FAILED",
-    "CUBLAS_STATUS_EXECUTION_FAILED",
+# As the CUDA runtime words them; torch 2.8 gives them a class of their own, before they were plain RuntimeErrors.
+DEVICE_FAILED: Final = re.compile(
+    r"CUDA (driver )?error|device-side assert|illegal memory access|unspecified launch failure|uncorrectable ECC"
+    r"|(CUDNN|CUBLAS)_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)",
+    re.IGNORECASE,
 )
-# Beside torch's own error: memory that libraries ask the driver for themselves, and pinned memory of the host.
-LACKED: Final = (
-    "CUDA error: out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "CUDNN_STATUS_NOT_INITIALIZED",
-)
-
-
-def device_lost(error: BaseException) -> bool:
-    """Whether this process can use the device no longer: CUDA repeats such an error at every call until it ends.
-
-    An engine made anew in the same process fails too; a process of its own is what helps.
-    """
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in LOST)
+OUT_OF_MEMORY: Final = re.compile(r"out of memory|OutOfMemory|_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)", re.IGNORECASE)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or pinned memory of the host, was too small: smaller work may fit."""
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in LACKED)
+    """Whether there was too little memory for this work: less of it may still run."""
+    return isinstance(error, MemoryError) or bool(
+        isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(f"{type(error).__name__} {error}")
+    )
+
+
+def device_failed(error: BaseException) -> bool:
+    """Whether the device failed, so that nothing more can be expected of the engine that was on it."""
+    return (
+        isinstance(error, RuntimeError)
+        and not out_of_memory(error)
+        and bool(type(error).__name__ == "AcceleratorError" or DEVICE_FAILED.search(str(error)))
+    )
 
 
 def first_line(error: BaseException) -> str:

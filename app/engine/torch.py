@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import Job, Picture, feature_grid, pad, padded_shape
+from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad, padded_shape
 from app.engine.cuda import Recorded, Transfers
 from app.engine.faults import out_of_memory
 from app.engine.stages import Rows
@@ -23,6 +23,8 @@ from app.network.layout import FEATURES, STRIDE
 from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
+# A GPU finds kernels for a shape it has not seen, and loads or builds them.
+GPU_COMPILE_SECONDS: Final = 60.0
 PART_PIXELS: Final = 2**20  # fills a GPU: while one part of a batch is computed, the next comes and the last one goes
 
 ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
@@ -61,7 +63,8 @@ class TorchEngine:
         self._adain = list(decoding.adain.values())
         self._transfers = Transfers(self.device)
         self._graphs = Recorded(self._stylized) if on_gpu else None
-        self._whole_pixels = limits.tile_width**2
+        self.step_pixels = limits.tile_width**2
+        self.compile_seconds = GPU_COMPILE_SECONDS if on_gpu else 0.0
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
@@ -69,27 +72,28 @@ class TorchEngine:
     def name(self) -> str:
         return f"torch on {self.device}"
 
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
+
+    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        return complete(self.stylize_steps(jobs))
+
     @torch.inference_mode()
-    def encode_style(self, picture: Picture) -> StyleCode:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         if not self._fits(picture):
-            return self._tiled.encode_style(picture)
+            return (yield from self._tiled.encode_style_steps(picture, alpha))
         try:
-            return self._style_code(picture)
+            return self._style_code(picture, alpha)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
         self._give_memory_back()
-        return self._in_need.encode_style(picture)
-
-    def _style_code(self, picture: Picture) -> StyleCode:
-        features = self._features(self._upload([picture]))
-        shown = self.decoder.shown(features.to(self.dtype))
-        return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
+        return (yield from self._in_need.encode_style_steps(picture, alpha))
 
     @torch.inference_mode()
-    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+    def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         if not all(self._fits(job.content) for job in jobs):
-            return [self._tiled.stylize(job) for job in jobs]
+            return (yield from _in_turn(self._tiled, jobs))
         try:
             return self._whole(jobs)
         except RuntimeError as error:
@@ -97,9 +101,16 @@ class TorchEngine:
                 raise
         self._give_memory_back()
         if len(jobs) == 1:
-            return [self._in_need.stylize(jobs[0])]
+            return (yield from _in_turn(self._in_need, jobs))
         half = len(jobs) // 2
-        return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
+        first = yield from self.stylize_steps(jobs[:half])
+        return [*first, *(yield from self.stylize_steps(jobs[half:]))]
+
+    def _style_code(self, picture: Picture, alpha: Picture | None) -> StyleCode:
+        features = self._features(self._upload([picture]))
+        shown = self.decoder.shown(features.to(self.dtype))
+        visible = None if alpha is None else _visible(self._upload([alpha]))
+        return StyleCode(_statistics(features, visible), tuple(_statistics(layer, visible) for layer in shown))
 
     def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
         run = self._graphs or self._stylized
@@ -121,7 +132,7 @@ class TorchEngine:
         for first in range(0, len(jobs), count):
             yield jobs[first : first + count]
 
-    def _inputs(self, jobs: Sequence[Job]) -> tuple[Tensor, Tensor, Tensor]:
+    def _inputs(self, jobs: Sequence[Job]) -> tuple[Tensor, ...]:
         """What `_stylized` takes; jobs of fewer styles than others have some more, of share 0."""
         most = max(len(job.styles) for job in jobs)
         masked = any(job.share.shape[1] > 1 for job in jobs)
@@ -130,22 +141,26 @@ class TorchEngine:
         shares = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
         for share, job in zip(shares, jobs, strict=True):
             share[: len(job.share)] = job.share
-        return (
+        inputs = (
             self._upload([job.content for job in jobs]),
             self._transfers.upload([np.stack([_statistics_of(code) for code in row]) for row in codes]),
             self._transfers.upload(list(shares.reshape(len(jobs), most, *size))),
         )
+        if all(job.alpha is None for job in jobs):
+            return inputs
+        return (*inputs, self._upload([_alpha(job) for job in jobs]))
 
-    def _stylized(self, batch: Tensor, styles: Tensor, share: Tensor) -> Tensor:
+    def _stylized(self, batch: Tensor, styles: Tensor, share: Tensor, alpha: Tensor | None = None) -> Tensor:
         """uint8 (N, H', W', 3) -> repainted, of the same shape.
 
         `styles` (N, S, 2, C) are relu4_1's statistics of S styles each, and those of the layers with partial AdaIN;
-        `share` (N, S, h, w) over relu4_1's positions, or (N, S, 1, 1) where all are alike.
+        `share` (N, S, h, w) over relu4_1's positions, or (N, S, 1, 1) where all are alike; `alpha` uint8 (N, H', W').
         """
         relu4_1, decoded = torch.split(styles, [FEATURES, styles.shape[3] - FEATURES], 3)
-        features = blended(self._features(batch), relu4_1, share)
-        pixels = _as_bytes(self.decoder(features.to(self.dtype), decoded if self.decoder.adain else None, share))
-        return pixels.permute(0, 2, 3, 1).contiguous()
+        visible = None if alpha is None else _visible(alpha)
+        features = blended(self._features(batch), relu4_1, share, visible).to(self.dtype)
+        pixels = self.decoder(features, decoded if self.decoder.adain else None, share, visible)
+        return _as_bytes(pixels).permute(0, 2, 3, 1).contiguous()
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
@@ -157,7 +172,7 @@ class TorchEngine:
 
     def _fits(self, picture: Picture) -> bool:
         height, width = padded_shape(*picture.shape[:2])
-        return height * width <= self._whole_pixels
+        return height * width <= self.step_pixels
 
     def _features(self, batch: Tensor) -> Tensor:
         """uint8 (N, H', W', 3) -> relu4_1, float32 (N, 512, h, w)."""
@@ -166,7 +181,7 @@ class TorchEngine:
         return features
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
-        """uint8 (H, W, 3) each -> padded, uint8 (N, H', W', 3), a quarter of float32's bytes to transfer."""
+        """uint8 (H, W, ...) each -> padded, uint8 (N, H', W', ...), a quarter of float32's bytes to transfer."""
         return self._transfers.upload([pad(picture) for picture in pictures])
 
 
@@ -214,13 +229,29 @@ class _Decoding:
         return array
 
 
+def _in_turn(tiles: TiledNetwork, jobs: Sequence[Job]) -> Steps[list[Picture]]:
+    pictures = []
+    for job in jobs:
+        pictures.append((yield from tiles.stylize_steps(job)))
+    return pictures
+
+
 def _as_bytes(pixels: Tensor) -> Tensor:
     return pixels.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _statistics(features: Tensor) -> ChannelStatistics:
+def _alpha(job: Job) -> Picture:
+    return np.full(job.content.shape[:2], 255, np.uint8) if job.alpha is None else job.alpha
+
+
+def _visible(alpha: Tensor) -> Tensor:
+    """uint8 (N, H', W') -> float32 (N, 1, H', W') in [0, 1]."""
+    return alpha[:, None].float().div_(255)
+
+
+def _statistics(features: Tensor, visible: Tensor | None) -> ChannelStatistics:
     """Of one picture, (1, C, h, w)."""
-    mean, std = channel_statistics(features.float())
+    mean, std = channel_statistics(features.float(), visible)
     return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
 
 

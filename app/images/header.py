@@ -18,17 +18,18 @@ MAX_RLE: Final = 4_000_000
 
 @dataclass(frozen=True)
 class Header:
-    """`size` is (width, height) as stored, before `orientation` (EXIF, 1 to 8) is applied.
+    """`size` is (width, height) as stored, before `orientation` is applied, None where that is not known from here.
 
-    It is None for AVIF, whose own library reads the size without decoding. `data` is the file as the decoder gets it.
-    `profile` is an ICC profile that `data` no longer has.
+    It is None for AVIF, whose own library reads the size without decoding. `data` is the file as the decoder gets it,
+    without its end marker unless `ended`. `profile` is an ICC profile that `data` no longer has.
     """
 
     format: str
     size: tuple[int, int] | None
     data: bytes
-    orientation: int = 1
+    orientation: int | None = None
     profile: bytes | None = None
+    ended: bool = True
 
 
 def bmp(data: bytes) -> Header:

@@ -68,11 +68,18 @@ class Decoder(nn.Module):
                 x = torch.relu(x)
         return x
 
-    def forward(self, features: Tensor, styles: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        styles: Tensor | None = None,
+        share: Tensor | None = None,
+        visible: Tensor | None = None,
+    ) -> Tensor:
         """(N, 512, h, w) -> RGB (N, 3, 8h, 8w), not clamped: what is shown is its part within [0, 1].
 
         `styles` (N, S, 2, C) are the statistics, as `statistics` gives them, of S styles each; `share` (N, S, h, w),
-        or (N, S, 1, 1) where all positions are alike, is what each position gets of each, by default all of the one.
+        or (N, S, 1, 1) where all positions are alike, is what each position gets of each, by default all of the one;
+        `visible` is as `app.network.adain.channel_statistics` takes it.
         Without `styles` no statistics are moved: so a photo comes back, and so a picture in its own style would.
         """
         x = features
@@ -80,7 +87,7 @@ class Decoder(nn.Module):
         for number, (adain, wanted) in enumerate(zip(self.adain.values(), parts, strict=True)):
             x = self.segment(number, x)
             if wanted is not None:
-                x = adain(x, wanted, x.new_ones(1, 1, 1, 1, dtype=torch.float32) if share is None else share)
+                x = adain(x, wanted, x.new_ones(1, 1, 1, 1, dtype=torch.float32) if share is None else share, visible)
         return self.segment(len(self.adain), x)
 
     def shown(self, features: Tensor) -> list[Tensor]:

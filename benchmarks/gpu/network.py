@@ -1,8 +1,8 @@
 """The network on one device: ways to run it side by side, each checked against float32 on the CPU before it is timed.
 
-"device" is the network alone, its input on the device already; "engine" is from uint8 on the host to uint8 on the host,
-as the service's worker has it; "two" is two engines on the same device, each in a thread of its own, one preparing while
-the other computes. Rows are JSON, a line each, for `benchmarks.gpu`, which shows them.
+"device" is the network alone, its input on the device already; "engine" is from uint8 on the host to uint8 on the
+host, as the service's worker has it; "two" is two engines on the same device, each in its thread, one preparing
+while the other computes. Rows are JSON, a line each, for `benchmarks.gpu`, which shows them.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,7 +32,7 @@ class Power:
                 self._process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             except OSError:
                 return self
-            threading.Thread(target=self._follow, daemon=True).start()
+            threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -48,9 +48,8 @@ class Power:
         read = self._read[first:]
         used.watts = sum(read) / len(read) if read else None
 
-    def _follow(self) -> None:
-        assert self._process and self._process.stdout  # noqa: S101
-        for line in self._process.stdout:
+    def _follow(self, lines: Iterable[str]) -> None:
+        for line in lines:
             try:
                 self._read.append(float(line))
             except ValueError:

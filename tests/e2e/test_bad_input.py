@@ -12,6 +12,7 @@ from contextlib import suppress
 from http.client import HTTPResponse
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -153,6 +154,7 @@ UNREADABLE = {
     "zip": archive(),
     "header-only": CONTENT[:20],
 }
+NOTHING = png(np.zeros((20, 20, 4), np.uint8))
 
 
 @pytest.mark.parametrize("field", ["content", "style", "mask"])
@@ -160,6 +162,14 @@ UNREADABLE = {
 def test_a_file_that_is_no_picture_is_named(client: httpx.Client, kind: str, field: str) -> None:
     files = {"content": CONTENT, "style": STYLE, field: ("photo.jpg", UNREADABLE[kind], "image/jpeg")}
     body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
+    assert body["field"] in (field, f"{field}[0]")
+
+
+@pytest.mark.parametrize("field", ["content", "style"])
+def test_a_picture_with_nothing_to_see_is_named(client: httpx.Client, field: str) -> None:
+    files = {"content": CONTENT, "style": STYLE, field: NOTHING}
+    body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
+    assert "transparent everywhere" in body["detail"]
     assert body["field"] in (field, f"{field}[0]")
 
 

@@ -208,6 +208,37 @@ def test_transparency_is_kept_in_png_and_laid_on_white_in_jpeg(client: httpx.Cli
     assert flat[:40, :40].min() >= 250
 
 
+def test_what_is_transparent_counts_for_nothing_in_a_photo_and_in_a_style(client: httpx.Client) -> None:
+    def canvas(name: str) -> bytes:
+        rgba = np.zeros((300, 280, 4), np.uint8)
+        rgba[60:220, 41:201] = np.dstack([photo(name, 160), np.full((160, 160), 255, np.uint8)])
+        return png(rgba)
+
+    plain = result(client)
+    assert np.array_equal(result(client, ("content", CONTENT), ("style", canvas("coffee"))), plain)
+    answer = stylize(client, ("content", canvas("astronaut")), ("style", STYLE), format="png")
+    rgba = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert rgba.shape == (300, 280, 4)
+    assert np.array_equal(rgba[60:220, 41:201, :3], plain)
+    assert rgba[..., 3].sum() == 160 * 160 * 255
+
+
+def test_a_round_cut_out_is_painted_more_like_what_it_was_cut_from_than_on_white(client: httpx.Client) -> None:
+    down, across = np.mgrid[-1:1:160j, -1:1:160j]
+    disc = np.hypot(down, across) < 0.8
+    whole = result(client)
+
+    def cut(name: str) -> tuple[bytes, bytes]:
+        rgba = np.dstack([photo(name, 160), disc * np.uint8(255)])
+        return png(rgba), png(np.where(disc[..., None], rgba[..., :3], np.uint8(255)))
+
+    contents = [(("content", file), ("style", STYLE)) for file in cut("astronaut")]
+    styles = [(("content", CONTENT), ("style", file)) for file in cut("coffee")]
+    for transparent, white in (contents, styles):
+        off, apart = (np.abs(result(client, *files) - whole)[disc].mean() for files in (transparent, white))
+        assert off < apart / 2, (off, apart)
+
+
 def test_a_page_of_a_configured_origin_may_call_and_read_the_headers(client: httpx.Client) -> None:
     origin = {"Origin": "https://gallery.example"}
     answer = stylize(client, ("content", CONTENT), ("style", STYLE), headers=origin)

@@ -101,11 +101,20 @@ def test_text_and_private_chunks_of_a_png_are_never_unpacked():
     np.testing.assert_array_equal(rgb, small())
 
 
+def test_texts_that_might_hold_an_orientation_are_unpacked_a_little_and_a_few_times():
+    bomb = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"a" * 50_000_000, 9))
+    packet = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"xmlns:tiff:Orientation " * 2_000_000, 9))
+    plain = saved(small(), "png")
+    with at_most(8):
+        rgb = decode(BytesIO(plain[:33] + packet + bomb * 20 + plain[33:]), max_pixels=PIXELS).rgb
+    np.testing.assert_array_equal(rgb, small())
+
+
 def test_a_profile_that_unpacks_without_end_is_given_up():
     plain = saved(small(), "png")
     bomb = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100_000_000), 9))
-    with at_most(10):
-        rgb = decode(BytesIO(plain[:33] + bomb + plain[33:]), max_pixels=PIXELS).rgb
+    with at_most(20):
+        rgb = decode(BytesIO(plain[:33] + bomb * 100 + plain[33:]), max_pixels=PIXELS).rgb
     np.testing.assert_array_equal(rgb, small())
 
 
