@@ -9,7 +9,7 @@ DEVICE_FAILED: Final = re.compile(
     r"|(CUDNN|CUBLAS)_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)",
     re.IGNORECASE,
 )
-OUT_OF_MEMORY: Final = re.compile(r"out of memory|OutOfMemory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
+OUT_OF_MEMORY: Final = re.compile(r"out of memory|OutOfMemory|_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)", re.IGNORECASE)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -26,3 +26,9 @@ def device_failed(error: BaseException) -> bool:
         and not out_of_memory(error)
         and bool(type(error).__name__ == "AcceleratorError" or DEVICE_FAILED.search(str(error)))
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice and the stack that libraries add."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,8 +1,9 @@
 """Adaptive instance normalisation (Huang & Belongie, ICCV 2017), for batches of features."""
 
+import torch
 from torch import Tensor, nn
 
-from app.network.blend import EPSILON
+from app.network.blend import EPSILON, affine
 
 
 def channel_statistics(features: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -36,3 +37,19 @@ def adain(content: Tensor, style_mean: Tensor, style_std: Tensor, gain: float | 
     if gain is not None:
         return (content - mean) * (style_std / std).clamp(max=gain) + style_mean
     return (content - mean) / std * style_std + style_mean
+
+
+def blended(
+    features: Tensor, styles: Tensor, share: Tensor, visible: Tensor | None = None, gain: float | None = None
+) -> Tensor:
+    """relu4_1 of a batch, float32 (N, C, h, w), with each picture's mixture of styles, as `affine` mixes them.
+
+    `styles` (N, S, 2, C): means and deviations of S styles each; `share` (N, S, h, w), or (N, S, 1, 1) where all
+    positions are alike: what each position gets of each style; `visible` as in `channel_statistics`, `gain` as in
+    `adain`.
+    """
+    mean, std = (part.flatten(2).mT for part in channel_statistics(features, visible))
+    style_means, style_stds = styles.unbind(2)
+    scale, bias = affine(mean, std, style_means, style_stds, share.flatten(2), gain)
+    shape = (*scale.shape[:2], *share.shape[2:])
+    return torch.addcmul(bias.view(shape), features, scale.view(shape))

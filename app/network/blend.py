@@ -81,6 +81,7 @@ def affine(
 
     `mean`, `std`: the content's channel statistics (C,); `style_means`, `style_stds`: the styles' (N, C);
     `share`: (N, P) as from `shares`, P being 1 or the number of positions. Returns scale and bias, (C, P) each.
+    A batch has a dimension more in front: (B, 1, C), (B, N, C) and (B, N, P) give (B, C, P).
     """
     return mixed(*adain_maps(mean, std, style_means, style_stds, gain), share)
 
@@ -102,9 +103,10 @@ def adain_maps(
 def mixed(scales: ArrayT, biases: ArrayT, share: ArrayT) -> tuple[ArrayT, ArrayT]:
     """Maps x * scale + bias of N styles, (N, C) each, as one: what `share` (N, P) leaves of 1 is x itself.
 
-    Returns scale and bias, (C, P) each.
+    Returns scale and bias, (C, P) each; a batch has a dimension more in front.
     """
-    return scales.T @ share + (1 - share.sum(0)), biases.T @ share
+    rest = 1 - share.sum(-2)[..., None, :]
+    return scales.swapaxes(-1, -2) @ share + rest, biases.swapaxes(-1, -2) @ share
 
 
 def partial_adain(

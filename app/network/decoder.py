@@ -1,6 +1,7 @@
 """The decoder: relu4_1 features back to a picture."""
 
 from collections.abc import Collection, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class Decoder(nn.Module):
         self.adain = nn.ModuleDict({str(index): PartialAdaIN(widths[index][1]) for index in sorted(adain_after)})
 
     @classmethod
-    def from_weights(cls, weights: WeightsFile) -> "Decoder":
+    def from_weights(cls, weights: WeightsFile) -> Self:
         """Build a decoder of the widths the file has.
 
         Raises WeightsError when it does not lead from 512 channels to RGB at eight times the size.

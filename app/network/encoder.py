@@ -1,7 +1,7 @@
 """VGG up to relu4_1: the features AdaIN works on, and the taps its style loss is read at."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class VGGEncoder(nn.Module):
         self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in stage_widths(stages))
 
     @classmethod
-    def from_weights(cls, weights: WeightsFile) -> "VGGEncoder":
+    def from_weights(cls, weights: WeightsFile) -> Self:
         """Build the encoder whose layer table the file's shapes fit.
 
         Raises WeightsError when they fit neither VGG-16 nor VGG-19.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from app.network.adain import at_size_of
-from app.network.blend import EPSILON, LEAST_WEIGHT, partial_adain
+from app.network.blend import EPSILON, LEAST_WEIGHT, mixed, partial_adain
 from app.network.moments import channel_moments
 
 
@@ -34,9 +34,7 @@ class PartialAdaIN(nn.Module):
             got = channel_moments(x)[:, None] if alike and visible is None else weighted_moments(x, share, visible)
             (mean, std), (style_mean, style_std) = got.unbind(2), styles.unbind(2)
             scales, biases = partial_adain(mean, std, style_mean, style_std, self.weight.float(), torch)
-            share = share.flatten(2)
-            scale = scales.mT @ share + (1 - share.sum(1, keepdim=True))
-            bias = biases.mT @ share
+            scale, bias = mixed(scales, biases, share.flatten(2))
             shape = (*scale.shape[:2], 1, 1) if alike else x.shape
             return torch.addcmul(bias.view(shape).to(x.dtype), x, scale.view(shape).to(x.dtype))
 

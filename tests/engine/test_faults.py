@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.engine.faults import device_failed, out_of_memory
+from app.engine.faults import device_failed, first_line, out_of_memory
 
 NEWER = getattr(torch, "AcceleratorError", RuntimeError)
 
@@ -30,6 +30,7 @@ def test_a_device_that_failed(error: Exception) -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         NEWER("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
         MemoryError("out of memory in ncnn"),
     ],
 )
@@ -45,3 +46,9 @@ def test_too_little_memory(error: Exception) -> None:
 def test_a_fault_of_the_picture_or_of_ours(error: Exception) -> None:
     assert not device_failed(error)
     assert not out_of_memory(error)
+
+
+def test_one_line_of_an_error_is_left() -> None:
+    error = RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later")
+    assert first_line(error) == "CUDA error: device-side assert triggered"
+    assert first_line(KeyError()) == "KeyError"
