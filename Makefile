@@ -6,9 +6,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
     "$$p" $(NEW_ENOUGH) 2>/dev/null && { echo "$$p"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# torch's build: cpu, cuda, or what fits the machine. Given by hand, it is looked at again.
+export TORCH TORCH_INDEX
+ANEW := $(if $(TORCH),anew)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench clean
+.PHONY: help serve test check format reference bench clean anew
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,10 +31,14 @@ format: $(VENV)/.dev  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+reference: $(VENV)/.dev  ## write docs/reference.md anew: settings, routes, problems, metrics, commands
+	$(BIN)/python -m docs.reference
+
 bench: $(VENV)/.bench  ## measure engines and service beside their peers: tables, and a chart in build/benchmarks
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.sizes
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.chart
 
 clean:  ## remove the virtual environment and every cache
@@ -43,15 +50,17 @@ $(BIN)/python:
 	  echo "Impasto needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3"; exit 1; }
 	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.serve: pyproject.toml | $(BIN)/python
+$(VENV)/.serve: pyproject.toml $(ANEW) | $(BIN)/python
 	@echo "Installing Impasto into $(VENV) (a few minutes the first time: torch is large)"
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e .
+	$(BIN)/python tools/install.py .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(ANEW) | $(BIN)/python
 	@echo "Installing Impasto and its test tools into $(VENV) (a few minutes the first time)"
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python tools/install.py '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+anew:
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[bench]'

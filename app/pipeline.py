@@ -13,15 +13,16 @@ from typing import BinaryIO
 import numpy as np
 
 from app.engine.base import Picture, feature_grid, pad
-from app.engine.styles import StyleLibrary
-from app.engine.work import Style, StylePicture, Work
 from app.images.colour import keep_colours, match_colours
-from app.images.decode import Decoded, decode, decode_mask, decode_style
+from app.images.decode import Decoded, decode, decode_mask, decode_trimmed
 from app.images.encode import encode
 from app.images.errors import ImageError
+from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
 from app.options import Options
+from app.queue.work import Style, StylePicture, Work
+from app.styles.library import StyleLibrary
 
 
 class FieldError(Exception):
@@ -70,9 +71,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Work for the engine, and the photo it came from."""
+    """Work for the engine, and the photo it came from, of which it is what can be seen, all of it within `box`."""
 
     photo: Decoded
+    box: Box
     work: Work
 
 
@@ -90,20 +92,21 @@ def prepare(
     """
     try:
         photo = decode(content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits))
+        height, width = photo.rgb.shape[:2]
+        if max(height, width) > limits.max_size:
+            raise SizeError(max(height, width), limits.max_size)
+        seen = visible(photo.rgb, photo.alpha)
     except ImageError as error:
         raise FieldError("content", error) from None
-    height, width = photo.rgb.shape[:2]
-    if max(height, width) > limits.max_size:
-        raise SizeError(max(height, width), limits.max_size)
-    codes = [_style(source, photo.rgb, options, library, limits) for source in styles]
-    grids = [_mask(f"mask[{n}]", mask, height, width, limits) for n, mask in enumerate(masks)]
+    codes = [_style(source, seen, options, library, limits) for source in styles]
+    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
     # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
     acting = [n for n, weight in enumerate(weights) if weight > 0]
     share = share[acting]
-    key = _key(photo.rgb, [styles[n] for n in acting], options, share)
-    return Prepared(photo, Work(photo.rgb, tuple(codes[n] for n in acting), share, key))
+    key = _key(seen, [styles[n] for n in acting], options, share)
+    return Prepared(photo, seen.box, Work(seen.rgb, tuple(codes[n] for n in acting), share, key, seen.alpha))
 
 
 def unreadable(
@@ -111,7 +114,7 @@ def unreadable(
 ) -> list[FieldError]:
     """What `prepare` raised for one file, and the same for every file behind it that can't be read either."""
     readers: dict[str, Callable[[], object]] = {
-        source.field: partial(decode_style, source.file, max_pixels=limits.max_pixels, size=options.style_size)
+        source.field: partial(decode_trimmed, source.file, max_pixels=limits.max_pixels, size=options.style_size)
         for source in styles
         if source.file is not None
     }
@@ -132,6 +135,10 @@ def finish(prepared: Prepared, result: Picture, options: Options, format: str) -
 
     Raises FieldError where the format can't hold a picture of this size.
     """
+    if result.shape != prepared.photo.rgb.shape:
+        whole = prepared.photo.rgb.copy()
+        whole[prepared.box] = result
+        result = whole
     if options.preserve_color == "luminance":
         result = keep_colours(result, prepared.photo.rgb)
     try:
@@ -140,13 +147,15 @@ def finish(prepared: Prepared, result: Picture, options: Options, format: str) -
         raise FieldError("format", error) from None
 
 
-def _key(photo: Picture, styles: Sequence[StyleSource], options: Options, share: FloatArray) -> bytes:
+def _key(photo: Visible, styles: Sequence[StyleSource], options: Options, share: FloatArray) -> bytes:
     """Equal for work of equal results: a hash of all the network's result depends on."""
-    digest = hashlib.sha256(photo.data)
+    digest = hashlib.sha256(photo.rgb.data)
+    if photo.alpha is not None:
+        digest.update(photo.alpha.data)
     digest.update(share.data)
     match = options.preserve_color == "match"
     names = [source.name for source in styles]
-    digest.update(repr((photo.shape, share.shape, names, options.style_size, match)).encode())
+    digest.update(repr((photo.rgb.shape, photo.alpha is None, share.shape, names, options.style_size, match)).encode())
     return digest.digest()
 
 
@@ -154,7 +163,7 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(source: StyleSource, photo: Picture, options: Options, library: StyleLibrary, limits: Limits) -> Style:
+def _style(source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits) -> Style:
     """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
     match = options.preserve_color == "match"
     if not match and (code := library.code(source.name, options.style_size)):
@@ -166,22 +175,25 @@ def _style(source: StyleSource, photo: Picture, options: Options, library: Style
             raise StyleForgotten(source.name)
         file = io.BytesIO(data)
     try:
-        pixels = decode_style(file, max_pixels=limits.max_pixels, size=options.style_size)
+        picture = decode_trimmed(file, max_pixels=limits.max_pixels, size=options.style_size)
+        seen = visible(picture.rgb, picture.alpha)
     except ImageError as error:
         raise FieldError(source.field, error) from None
     if source.file is not None:
         library.keep_picture(source.name, source.file)
     if match:
-        return StylePicture(match_colours(pixels, photo), None, options.style_size)
-    return StylePicture(pixels, source.name, options.style_size)
+        pixels = match_colours(seen.rgb, photo.rgb, seen.alpha, photo.alpha)
+        return StylePicture(pixels, None, options.style_size, seen.alpha)
+    return StylePicture(seen.rgb, source.name, options.style_size, seen.alpha)
 
 
-def _mask(field: str, mask: BinaryIO, height: int, width: int, limits: Limits) -> Picture:
-    """A mask at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
+def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits) -> Picture:
+    """A mask of a picture's `box` at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
     try:
         grey = decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
-    rows, columns = feature_grid(height, width)
+    grey = grey[box]
+    rows, columns = feature_grid(*grey.shape)
     means: Picture = pad(grey).reshape(rows, STRIDE, columns, STRIDE).mean(axis=(1, 3)).round().astype(np.uint8)
     return means

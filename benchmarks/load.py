@@ -5,6 +5,7 @@ import io
 import itertools
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -54,23 +55,23 @@ def style() -> bytes:
 class Client:
     """Sends one photo in one style, each time at another strength: equal requests in flight would be computed once."""
 
-    def __init__(self, url: str, size: int) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=300, limits=httpx.Limits(max_connections=None))
+    def __init__(self, url: str, size: int, fields: Mapping[str, str] | None = None) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=3600, limits=httpx.Limits(max_connections=None))
         self._photo = photo(size)
-        self._fields: dict[str, str] = {}
+        self._fields = dict(fields or {})
         self._numbers = itertools.count()
 
     async def __aenter__(self) -> "Client":
         files = {"content": self._photo, "style": style()}
         first = await self._http.post("/stylize", files=files)
         first.raise_for_status()
-        self._fields = {"style_id": first.headers.get("X-Style-Id", "")}
+        self._fields = {**self._fields, "style_id": first.headers.get("X-Style-Id", "")}
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def send(self, measured: Measured) -> None:
+    async def send(self, measured: Measured) -> httpx.Response:
         """One request, and how it ended."""
         since = time.perf_counter()
         fields = {**self._fields, "strength": str(1 - next(self._numbers) / 1e6)}
@@ -80,6 +81,7 @@ class Client:
         else:
             answer.raise_for_status()
             measured.times.append(time.perf_counter() - since)
+        return answer
 
 
 async def closed_loop(url: str, size: int, clients: int, seconds: float) -> Measured:

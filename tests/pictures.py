@@ -4,6 +4,7 @@ import io
 from functools import cache
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
@@ -34,4 +35,12 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     """A PNG file of an array, grey, RGB or RGBA by its shape."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def heic(picture: NDArray[np.uint8], exif: bytes | None = None) -> bytes:
+    """A HEIC file of an array; what its EXIF says of the orientation the boxes say too, as a phone has it."""
+    pillow_heif.register_heif_opener()
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "HEIF", quality=90, exif=exif)
     return file.getvalue()

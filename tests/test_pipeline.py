@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.engine.styles import StyleLibrary, style_id
-from app.engine.work import StylePicture
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
 from app.network.blend import ChannelStatistics, StyleCode
 from app.options import Options
 from app.pipeline import FieldError, Limits, Prepared, SizeError, StyleForgotten, StyleSource, finish, prepare
+from app.queue.work import StylePicture
+from app.styles.library import StyleLibrary, style_id
 from tests.pictures import jpeg, photo, png
 
 LIMITS = Limits(max_pixels=400_000, max_size=600, default_size=300)
@@ -122,6 +122,62 @@ def test_a_mask_of_another_size_and_a_photo_of_any_size_agree(library: StyleLibr
     np.testing.assert_allclose(share, np.ones((1, 6 * 3)), atol=1e-6)
 
 
+def cut_out(picture: NDArray[np.uint8], height: int, width: int, top: int, left: int) -> bytes:
+    """A picture alone on a transparent canvas."""
+    canvas = np.zeros((height, width, 4), np.uint8)
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1], :3] = picture
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1], 3] = 255
+    return png(canvas)
+
+
+def test_a_cut_out_is_work_like_the_picture_it_was_cut_from_and_comes_back_in_its_place(library: StyleLibrary) -> None:
+    mask = np.zeros((80, 110), np.uint8)
+    mask[9:73, 21:53] = 255
+    twin = prepared(library, masks=(grey([255, 0], 64, 64),))
+    got = prepared(library, cut_out(photo("chelsea", 64), 80, 110, 9, 21), masks=(png(mask),))
+    assert got.work.key == twin.work.key
+    assert got.work.alpha is None
+    assert np.array_equal(got.work.content, twin.work.content)
+    assert np.array_equal(got.work.share, twin.work.share)
+    result = np.ascontiguousarray(photo("rocket", 64))
+    file = pixels(finish(got, result, Options(), "png"))
+    assert file.shape == (80, 110, 4)
+    assert np.array_equal(file[9:73, 21:85, :3], result)
+    assert np.array_equal(file[..., 3], pixels(cut_out(result, 80, 110, 9, 21))[..., 3])
+
+
+def test_a_sticker_is_a_style_like_the_picture_on_it(library: StyleLibrary) -> None:
+    sticker = cut_out(photo("coffee", 100), 700, 500, 300, 333)
+    for options in ({}, {"style_size": 80}, {"preserve_color": "match"}):
+        style, twin = (
+            only_style(prepared(library, styles=(source(sticker),), **options)),
+            only_style(prepared(library, **options)),
+        )
+        assert np.array_equal(style.pixels, twin.pixels)
+        assert style.alpha is None
+
+
+def test_colours_are_matched_to_what_can_be_seen(library: StyleLibrary) -> None:
+    down, across = np.mgrid[-1:1:64j, -1:1:64j]
+    seen = (np.hypot(down, across) < 0.9).astype(np.uint8) * 255
+    content = png(np.dstack((photo("chelsea", 64), seen)))
+    style = only_style(
+        prepared(library, content, (source(png(np.dstack((photo("rocket", 64), seen)))),), preserve_color="match")
+    )
+    assert style.alpha is not None
+    recoloured = style.pixels[style.alpha > 0].mean(axis=0)
+    assert np.abs(recoloured - photo("chelsea", 64)[seen > 0].mean(axis=0)).max() < 5
+
+
+def test_a_picture_with_nothing_to_see_is_told_with_its_field(library: StyleLibrary) -> None:
+    nothing = png(np.zeros((20, 20, 4), np.uint8))
+    for field, arguments in (("content", {"content": nothing}), ("style", {"styles": (source(nothing),)})):
+        with pytest.raises(FieldError, match="transparent everywhere") as caught:
+            prepared(library, **arguments)  # type: ignore[arg-type]
+        assert caught.value.field == field
+    assert not library.has_picture(source(nothing).name)
+
+
 def test_a_known_style_is_neither_read_nor_encoded_again(library: StyleLibrary) -> None:
     library.keep_code(source().name, 512, CODE)
     broken = StyleSource("style", source().name, io.BytesIO(b"would not be read"))
@@ -190,6 +246,8 @@ def test_work_has_an_equal_key_only_where_its_result_is_equal(library: StyleLibr
     works = [
         prepared(library),
         prepared(library, CUP),
+        prepared(library, png(np.dstack((photo("chelsea", 64), np.tri(64, dtype=np.uint8) * 255)))),
+        prepared(library, png(np.dstack((photo("chelsea", 64), np.tri(64, dtype=np.uint8) * 254)))),
         prepared(library, turned),
         prepared(library, png(np.asarray(Image.open(io.BytesIO(turned))).reshape(64, 32, 3))),
         prepared(library, strength=0.5),

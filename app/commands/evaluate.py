@@ -11,15 +11,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from app.cores import available_cores
+from app.evaluation.device import chosen_device, resident
+from app.evaluation.encoders import load_encoder
+from app.evaluation.errors import EvaluationError
+from app.evaluation.judge import DecoderMethod, FolderMethod, Method, Unstyled, as_json, judge, table
+from app.evaluation.pictures import pictures_in
+from app.evaluation.sheet import ContactSheet
 from app.files import write_whole
 from app.network.decoder import Decoder
 from app.network.weights import DECODER, WeightsError, read_weights, require_encoder
-from app.training.data import pictures_in
-from app.training.encoders import load_encoder
-from app.training.errors import TrainingError
-from app.training.evaluation import DecoderMethod, FolderMethod, Method, Unstyled, as_json, judge, table
-from app.training.sheet import ContactSheet
-from app.training.trainer import chosen_device, resident
 
 CELL: Final = 160
 
@@ -65,7 +65,7 @@ def evaluate(methods: tuple[Path, ...], out: Path | None, print_json: bool, **as
             for name, png in sheets.items():
                 write_whole(out / f"{name}.png", png)
             write_whole(out / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
-    except (TrainingError, WeightsError) as error:
+    except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{out}: cannot be written ({error.strerror or error})") from None

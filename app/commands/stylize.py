@@ -16,17 +16,17 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine
+from app.engine.base import Engine, complete
 from app.engine.create import EngineUnavailable
-from app.engine.styles import StyleLibrary, style_id
-from app.engine.worker import encode_styles
 from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
+from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
+from app.styles.library import StyleLibrary, style_id
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 STANDARD: Final = Path("-")
@@ -58,7 +58,7 @@ class Task:
     "masks",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="One grey picture per style, white where that style acts.",
+    help="One picture per style, white on black (or ink on nothing, or labels on black) where that style acts.",
 )
 @click.option("--weight", "weights", multiple=True, type=float, help="One number per style: how a blend is mixed.")
 @click.option("--strength", type=float, help=Options.model_fields["strength"].description)
@@ -167,8 +167,7 @@ class Run:
                     StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
                 ]
                 prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            job = encode_styles(self.engine, prepared.work, self.library)
-            (result,) = self.engine.stylize([job])
+            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
             format = _format(self.options, file, prepared.photo.format)
             data = finish(prepared, result, self.options, format)
         except FieldError as error:
@@ -187,7 +186,7 @@ class Run:
                 write_whole(path, data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = result.shape[:2]
+        height, width = prepared.photo.rgb.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
         return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 
@@ -199,6 +198,8 @@ def _opened(path: Path) -> BinaryIO:
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
     if content.count(STANDARD) > 1:
         raise click.UsageError("-: standard input has one photo")
+    if STANDARD in content and sys.stdin is None:
+        raise click.UsageError("-: standard input is closed")
     photos = [photo for path in content for photo in _pictures(path, recursive)]
     mixes: list[tuple[Path, ...]]
     if len(styles) == 1 and styles[0].is_dir():
@@ -225,7 +226,10 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     """The picture, or those in a folder, each with the folder below that one it is in; what is passed over is told."""
     if path == STANDARD or not path.is_dir():
         return [(path, Path())]
-    found = listing(path, below)
+    try:
+        found = listing(path, below)
+    except OSError as error:
+        raise click.UsageError(f"{path}: cannot be listed ({error.strerror})") from None
     if found.others:
         names = ", ".join(str(other.relative_to(path)) for other in found.others[:MOST_TOLD])
         more = f" and {len(found.others) - MOST_TOLD} more" if len(found.others) > MOST_TOLD else ""
@@ -266,6 +270,8 @@ def _output(
     if output == STANDARD:
         if len(tasks) > 1:
             raise click.UsageError(f"-o -: standard output takes one result; there are {len(tasks)}")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise click.UsageError("-o -: standard output is a terminal or closed; send it into a file or a pipe")
         return output, Path()
     if len(tasks) > 1 or output.is_dir() or not output.suffix:
         if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):

@@ -2,19 +2,20 @@
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import Field, fields
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal, get_args, get_origin
+from typing import Any, Final
 
 import click
-from pydantic.fields import FieldInfo
 
 from app.engine.create import bound_spinning
+from app.evaluation.errors import EvaluationError
 from app.network.weights import WeightsError
-from app.training.errors import TrainingError
-from app.training.options import TrainingOptions
+from app.training.options import TrainingOptions, flag
 
 HELP: Final = """Train a decoder: folders of photos and of paintings in, a decoder the service loads out.
 
@@ -34,6 +35,7 @@ WikiArt (80,000 paintings, https://www.kaggle.com/c/painter-by-numbers). A hundr
 Ctrl-C saves and stops; a second one stops at once. --resume then goes on to the numbers of a run that never stopped.
 A weight of 0 leaves its loss without effect.
 """
+OPTIONS: Final = fields(TrainingOptions)
 
 
 class TrainCommand(click.Command):
@@ -51,31 +53,30 @@ class TrainCommand(click.Command):
 
 
 def _group(name: str) -> str:
-    field = TrainingOptions.model_fields.get(name)
-    extra = field.json_schema_extra if field else None
-    return str(extra["group"]) if isinstance(extra, dict) else "What and where"
+    return next((str(entry.metadata["group"]) for entry in OPTIONS if entry.name == name), "What and where")
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
-    default = "" if field.default is None else f"  [default: {field.default}]"
-    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    metavar = f"[{'|'.join(choices)}]" if choices else "VALUE"
-    return click.Option([f"--{name.replace('_', '-')}"], metavar=metavar, help=f"{field.description}{default}")
+def _option(entry: Field[Any]) -> click.Option:
+    default = "" if entry.default is None else f"  [default: {entry.default}]"
+    type = entry.metadata["type"]
+    metavar = f"[{'|'.join(type.choices)}]" if isinstance(type, click.Choice) else "VALUE"
+    return click.Option([flag(entry.name)], metavar=metavar, help=f"{entry.metadata['help']}{default}")
 
 
 def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **given: str | None) -> None:
+    since = time.monotonic()
     bound_spinning()
     from app.training.start import start
 
     asked = {name: value for name, value in given.items() if value is not None}
     try:
-        run, said = start(content, style, out, resume, asked)
+        run, said = start(content, style, out, resume, asked, since)
         click.echo("\n".join(said), err=True)
         with _asked_to_stop() as stopped:
             run.run(lambda: bool(stopped))
-    except (TrainingError, WeightsError) as error:
+    except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    if run.step < run.options.steps:
+    if not run.finished:
         click.echo(f"Saved at step {run.step}; go on with: impasto train --resume --out {out}", err=True)
         sys.exit(128 + signal.SIGINT)
     click.echo(run.decoder_path)
@@ -112,6 +113,6 @@ train = TrainCommand(
         click.Option(
             ["--resume"], is_flag=True, help="Go on with the run in --out and its options; those given anew win."
         ),
-        *(_option(name, field) for name, field in TrainingOptions.model_fields.items()),
+        *map(_option, OPTIONS),
     ],
 )

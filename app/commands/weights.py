@@ -60,7 +60,7 @@ def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, fil
     if file and not torchvision:
         raise click.UsageError("--file: goes with --torchvision, which tells the network it is of")
     from app.files import write_whole
-    from app.training import public
+    from app.network import public
 
     try:
         made = {}
@@ -94,6 +94,7 @@ def _facts(file: WeightsFile, size: int) -> dict[str, object]:
         "is": kind,
         "layers": " ".join(f"{n_in}>{n_out}" for n_in, n_out in file.widths),
         "partial AdaIN": "after " + ", ".join(map(str, file.adain)) if file.adain else "none",
+        "AdaIN gain": "any" if file.adain_gain is None else f"at most {file.adain_gain:g}",
         "parameters": sum(c.weight.size + c.bias.size for c in file.convolutions)
         + sum(matrix.size for matrix in file.adain.values()),
         "bytes": size,

@@ -2,11 +2,15 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+
 from app.cores import available_cores
-from app.engine.base import Engine
+from app.engine.base import SMALLEST, Engine
+from app.engine.faults import first_line, out_of_memory
 from app.engine.tiles import Limits
 from app.network.weights import DECODER, ENCODER
 
@@ -45,6 +49,8 @@ def create_engine(
     elif device == "auto" and name != "ncnn" and _has_nvidia_driver() and _cuda_devices():
         device = "cuda"
     else:
+        if device == "auto" and name != "ncnn" and _has_nvidia_driver():
+            logger.warning("an NVIDIA driver is here, but %s: the CPU runs the network", _why_no_cuda())
         device = "cpu"
     if device == "cpu" and (name == "ncnn" or (name == "auto" and _has_ncnn())):
         return _ncnn_engine(threads, encoder, decoder, limits)
@@ -96,15 +102,39 @@ def _torch_engine(device: str, threads: int, encoder: Path, decoder: Path, limit
 
     if device == "cpu":
         torch.set_num_threads(threads)
-    return TorchEngine(device, encoder, decoder, limits)
+        return TorchEngine(device, encoder, decoder, limits)
+    try:
+        engine = TorchEngine(device, encoder, decoder, limits)
+        engine.encode_style(np.zeros((SMALLEST, SMALLEST, 3), np.uint8))
+    except RuntimeError as error:
+        raise EngineUnavailable(_why_not_on(device, error)) from None
+    return engine
+
+
+def _why_not_on(device: str, error: RuntimeError) -> str:
+    import torch
+
+    if not out_of_memory(error):
+        return (
+            f"{device} does not run the network ({first_line(error)}); set the device to 'cpu', or try a newer driver "
+            "and a torch that is built for this GPU"
+        )
+    left = ""
+    with suppress(RuntimeError):
+        free, total = torch.cuda.mem_get_info(device)
+        left = f", {free >> 20} of {total >> 20} MiB"
+    return (
+        f"{device} has too little memory free for the network{left}; stop what else runs there (nvidia-smi lists it), "
+        "or set the device to another or to 'cpu'"
+    )
 
 
 def _require_cuda(device: str) -> None:
     count = _cuda_devices()
     index = int(device.partition(":")[2] or 0)
     if index >= count:
-        found = f"{count} CUDA device{'s' if count != 1 else ''}" if count else "no CUDA device"
-        raise EngineUnavailable(f"{device} is not there: torch finds {found}; set the device to 'auto' or 'cpu'")
+        found = f"torch finds {count} CUDA device{'s' if count != 1 else ''}" if count else _why_no_cuda()
+        raise EngineUnavailable(f"{device} is not there: {found}; set the device to 'auto' or 'cpu'")
 
 
 def _has_nvidia_driver() -> bool:
@@ -117,3 +147,14 @@ def _cuda_devices() -> int:
     except ImportError:
         return 0
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _why_no_cuda() -> str:
+    try:
+        import torch
+
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (ImportError, RuntimeError, AssertionError) as error:  # AssertionError: of a torch without CUDA
+        reason = first_line(error).split(". ")[0]
+        return f"torch finds no CUDA device ({reason})"
+    return "torch finds no CUDA device"

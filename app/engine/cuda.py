@@ -3,8 +3,9 @@
 On a CPU uploads and downloads are views, and nothing is recorded.
 """
 
+import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,15 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-GRAPHS: Final = 8  # of each network: a graph holds on to the memory of a whole run
+from app.engine.faults import first_line, out_of_memory
+
+logger = logging.getLogger("impasto.engine")
+
+GRAPHS: Final = 32  # they lie over one another in memory: all take what the largest takes, and their inputs and outputs
 USES_BEFORE_A_GRAPH: Final = 3
 COUNTED_SHAPES: Final = 1024
 
-Run = Callable[..., tuple[Tensor, ...]]  # of tensors
+Run = Callable[..., Tensor]  # of tensors
 
 
 class Transfers:
-    """uint8 arrays to a device and back, over pinned memory and on streams of their own."""
+    """Arrays to a device and back, over pinned memory and on streams of their own.
+
+    Pinned memory is torch's to keep: what was let go of is used again once its transfer is over.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -29,13 +37,15 @@ class Transfers:
             self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def upload(self, array: NDArray[np.uint8]) -> Tensor:
-        """The array on the device, for use on the current stream."""
-        host = torch.from_numpy(array)
+    def upload(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
+        """Arrays of one shape, stacked on the device, for use on the current stream."""
         if not self._streams:
-            return host
+            return torch.from_numpy(np.stack(arrays))
+        dtype = torch.from_numpy(np.empty(0, arrays[0].dtype)).dtype
+        host = torch.empty((len(arrays), *arrays[0].shape), dtype=dtype, pin_memory=True)
+        np.stack(arrays, out=host.numpy())
         with torch.cuda.stream(self._up):
-            tensor = host.pin_memory().to(self._device, non_blocking=True)
+            tensor = host.to(self._device, non_blocking=True)
         stream = torch.cuda.current_stream(self._device)
         stream.wait_stream(self._up)
         tensor.record_stream(stream)
@@ -61,28 +71,26 @@ class Transfers:
         return wait
 
 
-def cuda_graph(run: Run, *examples: Tensor) -> Run:
-    """`run`, recorded for inputs of the examples' shapes and replayed: one launch in place of a hundred."""
-    static = [example.clone() for example in examples]
-    device = examples[0].device
-    warm_up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    warm_up.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(warm_up):
-        run(*static)
-    torch.cuda.current_stream(device).wait_stream(warm_up)
-    graph = torch.cuda.CUDAGraph()
-    # Another thread's GPU may do as it likes meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = run(*static)
+class Graph:
+    """`run`, recorded for inputs of the examples' shapes and replayed: one launch in place of hundreds.
 
-    def replay(*inputs: Tensor) -> tuple[Tensor, ...]:
-        for recorded, given in zip(static, inputs, strict=True):
+    It computes in the memory of the graph `beside`: only one of them runs at a time.
+    """
+
+    def __init__(self, run: Run, *examples: Tensor, beside: "Graph | None" = None) -> None:
+        self._inputs = [example.clone() for example in examples]
+        self._graph = torch.cuda.CUDAGraph()
+        pool = beside._graph.pool() if beside else None
+        # Another thread's GPU may do as it likes meanwhile.
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            self._output = run(*self._inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        for recorded, given in zip(self._inputs, inputs, strict=True):
             recorded.copy_(given)
-        graph.replay()
+        self._graph.replay()
         # The next replay writes where this one wrote.
-        return tuple(output.clone() for output in outputs)
-
-    return replay
+        return self._output.clone()
 
 
 class Recorded:
@@ -91,14 +99,15 @@ class Recorded:
     Where there is no memory to record in, a shape runs as it did.
     """
 
-    def __init__(self, run: Run, capture: Callable[..., Run] = cuda_graph, most: int = GRAPHS) -> None:
+    def __init__(self, run: Run, capture: Callable[..., Any] = Graph, most: int = GRAPHS) -> None:
         self._run = run
         self._capture = capture
         self._most = most
         self._uses: Counter[Any] = Counter()
-        self._recorded: OrderedDict[Any, Run] = OrderedDict()
+        self._recorded: OrderedDict[Any, Any] = OrderedDict()
+        self._possible = True
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         shape = tuple(tensor.shape for tensor in inputs)
         if shape not in self._recorded:
             if len(self._uses) > COUNTED_SHAPES:
@@ -107,7 +116,8 @@ class Recorded:
             if self._uses[shape] < USES_BEFORE_A_GRAPH or not self._record(shape, inputs):
                 return self._run(*inputs)
         self._recorded.move_to_end(shape)
-        return self._recorded[shape](*inputs)
+        output: Tensor = self._recorded[shape](*inputs)
+        return output
 
     def forget(self) -> None:
         """Give the memory back."""
@@ -115,11 +125,19 @@ class Recorded:
         self._uses.clear()
 
     def _record(self, shape: Any, inputs: tuple[Tensor, ...]) -> bool:
+        if not self._possible:
+            return False
         while len(self._recorded) >= self._most:
             self._recorded.popitem(last=False)
+        beside = next(iter(self._recorded.values()), None)
         try:
-            self._recorded[shape] = self._capture(self._run, *inputs)
-        except torch.OutOfMemoryError:
+            self._recorded[shape] = self._capture(self._run, *inputs, beside=beside)
+        except RuntimeError as error:
+            if inputs[0].is_cuda:
+                torch.cuda.synchronize(inputs[0].device)  # a device that failed says so once more
             self.forget()
+            if not out_of_memory(error):
+                logger.warning("the network cannot be recorded here (%s): it runs slower", first_line(error))
+                self._possible = False
             return False
         return True

@@ -13,7 +13,7 @@ from typing import Any, Final
 import ncnn
 import numpy as np
 
-from app.engine.base import Job, Picture, padded_shape
+from app.engine.base import Job, Picture, Steps, complete, padded_shape
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.blend import StyleCode
@@ -30,12 +30,15 @@ class NcnnEngine:
     Raises WeightsError when a weights file is missing or wrong, or the two do not belong together.
     """
 
+    compile_seconds = 0.0
+
     def __init__(
         self, threads: int = 1, encoder: Path = ENCODER, decoder: Path = DECODER, limits: Limits | None = None
     ) -> None:
         limits = limits or Limits()
         encoding, decoding = read_networks(encoder, decoder)
         self.threads = threads
+        self.step_pixels = limits.tile_width**2
         self._memory = _Memory()
         self._network = TiledNetwork(
             [graph.load(threads, self._memory, limits.slab_rows) for graph in _encoder(encoding)],
@@ -46,21 +49,28 @@ class NcnnEngine:
             list(decoding.adain.values()),
             limits,
             self._memory.release,
+            decoding.adain_gain,
         )
 
     @property
     def name(self) -> str:
         return f"ncnn on the CPU, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        self._memory.prepare(picture)
-        return self._network.encode_style(picture)
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
 
     def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        return complete(self.stylize_steps(jobs))
+
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
+        self._memory.prepare(picture)
+        return (yield from self._network.encode_style_steps(picture, alpha))
+
+    def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         results = []
         for job in jobs:
             self._memory.prepare(job.content)
-            results.append(self._network.stylize(job))
+            results.append((yield from self._network.stylize_steps(job)))
         return results
 
 

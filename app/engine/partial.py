@@ -5,19 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.base import Picture, pad
 from app.engine.stages import Rows
 from app.network.blend import EPSILON, LEAST_WEIGHT, ChannelStatistics, FloatArray, adain_maps, mixed, partial_adain
+from app.network.layout import STRIDE
 
 
 class ShareMap:
-    """What each position of a picture gets of each style, at the size of any of the decoder's layers.
+    """What each position of a picture gets of each style, and what it weighs, at the size of any of the layers.
 
-    `share` as in `app.engine.base.Job`, of a picture whose relu4_1 has `size`.
+    `share` and `alpha` as in `app.engine.base.Job`, of a picture whose relu4_1 has `size`.
     """
 
-    def __init__(self, share: FloatArray, size: tuple[int, int] = (1, 1)) -> None:
+    def __init__(self, share: FloatArray, size: tuple[int, int] = (1, 1), alpha: Picture | None = None) -> None:
         self._alike = share.shape[1] == 1
         self._share = share.reshape(-1, *((1, 1) if self._alike else size))
+        self._alpha = None if alpha is None else pad(alpha)
 
     def part(self, down: slice, across: slice, scale: int = 1) -> FloatArray:
         """(N, rows, columns) of a part given in positions of relu4_1 times `scale`; (N, 1, 1) where all are alike."""
@@ -26,12 +29,32 @@ class ShareMap:
         rows, columns = (np.arange(part.start, part.stop) // scale for part in (down, across))
         return self._share[:, rows][:, :, columns]
 
+    def visible(self, down: slice, across: slice, scale: int = 1) -> FloatArray | None:
+        """How far each position of a part can be seen, (1, rows, columns) in [0, 1]; None of an opaque picture."""
+        if self._alpha is None:
+            return None
+        side = STRIDE // scale
+        part = self._alpha[down.start * side : down.stop * side, across.start * side : across.stop * side]
+        means = part.reshape(1, part.shape[0] // side, side, -1, side).mean((2, 4), dtype=np.float32)
+        return np.asarray(means / np.float32(255))
+
+    def weights(self, down: slice, across: slice, scale: int = 1) -> FloatArray | None:
+        """What each position of a part weighs in the statistics each style meets, (N or 1, rows, columns).
+
+        None where all weigh alike. A style that acts nowhere meets those of all that can be seen.
+        """
+        visible = self.visible(down, across, scale)
+        if self._alike:
+            return visible
+        acting = np.maximum(self.part(down, across, scale), LEAST_WEIGHT)
+        return acting if visible is None else acting * visible
+
 
 class LayerMoments:
     """Statistics of a layer, gathered part by part: one where positions are alike, else one for each style.
 
-    A style's are over the positions it acts on, which weigh as much as their share. Sums of squares will do here, where
-    relu4_1 asks for more: what rounding makes of a flat channel's deviation is multiplied by that deviation.
+    Sums of squares will do here, where relu4_1 asks for more: what rounding makes of a flat channel's deviation is
+    multiplied by that deviation.
     """
 
     def __init__(self) -> None:
@@ -39,17 +62,17 @@ class LayerMoments:
         self._sum: NDArray[np.float64] | float = 0.0
         self._squares: NDArray[np.float64] | float = 0.0
 
-    def add(self, features: Rows, share: FloatArray) -> None:
-        """Take in a part, (C, rows, columns), with its share as `ShareMap.part` gives it."""
+    def add(self, features: Rows, weights: FloatArray | None) -> None:
+        """Take in a part, (C, rows, columns), with what its positions weigh as `ShareMap.weights` gives it."""
         part = features.reshape(len(features), -1)
-        if share.shape[1:] == (1, 1):
+        if weights is None:
             weight, total, squares = (
                 np.array([part.shape[1]]),
                 part.sum(1)[None],
                 np.einsum("cp,cp->c", part, part)[None],
             )
         else:
-            weights = np.maximum(share, LEAST_WEIGHT).reshape(len(share), -1)
+            weights = weights.reshape(len(weights), -1)
             weight, total, squares = weights.sum(1), weights @ part.T, weights @ np.square(part).T
         self._weight = self._weight + weight[:, None].astype(np.float64)
         self._sum = self._sum + total
@@ -66,7 +89,7 @@ class LayerMoments:
 
 
 class Movement:
-    """What AdaIN, or partial AdaIN of matrix `weight`, does to a layer of one picture.
+    """What AdaIN, held to `gain`, or partial AdaIN of matrix `weight`, does to a layer of one picture.
 
     It is a map for each style, mixed at each position by its share. `got`: the picture's statistics, one for all styles
     or one for each; `wanted`: the styles'.
@@ -77,12 +100,13 @@ class Movement:
         got: Sequence[ChannelStatistics],
         wanted: Sequence[ChannelStatistics],
         weight: FloatArray | None = None,
+        gain: float | None = None,
     ) -> None:
         mean, std, style_mean, style_std = (
             np.stack([getattr(one, part) for one in many]) for many in (got, wanted) for part in ("mean", "std")
         )
         self._scales, self._biases = (
-            adain_maps(mean, std, style_mean, style_std)
+            adain_maps(mean, std, style_mean, style_std, gain)
             if weight is None
             else partial_adain(mean, std, style_mean, style_std, weight)
         )

@@ -31,12 +31,14 @@ class Stage(Protocol):
     def __call__(self, rows: Rows) -> Rows: ...
 
 
-def run(stages: Sequence[Stage], slabs: Iterable[Rows], height: int) -> Iterator[Rows]:
-    """Slabs that are `height` rows in all through every stage in turn; gives slabs in order."""
+def run(stages: Sequence[Stage], slabs: Iterable[Rows], height: int) -> Iterator[Rows | None]:
+    """Slabs that are `height` rows in all through every stage in turn; gives slabs in order, and None between any two
+    calls of stages."""
+    passing: Iterable[Rows | None] = slabs
     for stage in stages:
-        slabs = _run_stage(stage, slabs, height)
+        passing = _run_stage(stage, passing, height)
         height = height * stage.up // stage.down
-    return iter(slabs)
+    return iter(passing)
 
 
 def reach(stages: Sequence[Stage]) -> int:
@@ -54,11 +56,14 @@ def even_parts(length: int, largest: int, multiple: int = 1) -> int:
     return min(largest, -(-length // (-(-length // largest) * multiple)) * multiple)
 
 
-def _run_stage(stage: Stage, slabs: Iterable[Rows], height: int) -> Iterator[Rows]:
+def _run_stage(stage: Stage, slabs: Iterable[Rows | None], height: int) -> Iterator[Rows | None]:
     step = even_parts(height, stage.rows, stage.down)
     held: deque[tuple[int, Rows]] = deque()
     arrived = done = 0
     for slab in slabs:
+        yield None
+        if slab is None:
+            continue
         held.append((arrived, slab))
         arrived += slab.shape[1]
         while done < height and arrived >= min(height, done + step + stage.halo):

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from app.engine.base import Job, Picture, feature_grid, pad
+from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad
 from app.engine.features import FeatureStore, feature_store
 from app.engine.partial import LayerMoments, Movement, ShareMap
 from app.engine.stages import Rows, Stage, even_parts, reach, run
@@ -23,7 +23,7 @@ from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.layout import FEATURES, STRIDE
 
-EVERYWHERE: Final = ShareMap(np.ones((1, 1), np.float32))
+ALL: Final = np.ones((1, 1), np.float32)  # a share
 READ_ROWS: Final = 32  # rows of a layer adapted at once: several arrays of their size are in memory then
 
 
@@ -72,7 +72,8 @@ def columns(width: int, widest: int, margin: int) -> Iterator[Column]:
 class TiledNetwork:
     """Encoder and decoder as chains of stages, for pictures of any size.
 
-    `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices.
+    `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices; `gain`
+    is what AdaIN before it is held to.
     `before_column` is called before each of several columns: the time to let go of memory kept for reuse.
     """
 
@@ -83,34 +84,45 @@ class TiledNetwork:
         adain: Sequence[FloatArray],
         limits: Limits,
         before_column: Callable[[], None] = lambda: None,
+        gain: float | None = None,
     ) -> None:
+        self._gain = gain
         self._encoder = encoder
         self._segments = list(zip(decoder, adain, strict=False))
         self._last = decoder[-1]
         self._limits = limits
         self._before_column = before_column
 
-    def encode_style(self, picture: Picture) -> StyleCode:
-        """uint8 (H, W, 3) RGB -> its style code. Raises OSError when features do not fit on the disk either."""
-        layer, statistics = self._relu4_1(picture)
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        """As an `app.engine.base.Engine`. Raises OSError when features do not fit on the disk either."""
+        return complete(self.encode_style_steps(picture, alpha))
+
+    def stylize(self, job: Job) -> Picture:
+        """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
+        return complete(self.stylize_steps(job))
+
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
+        """`encode_style`, a step for each slab of each stage."""
+        share = ShareMap(ALL, alpha=alpha)
+        layer, statistics = yield from self._relu4_1(picture, share)
         decoded = []
         for segment, weight in self._segments:
-            layer, moments = self._through(segment, len(weight) // 2, layer, EVERYWHERE)
+            layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
             decoded += moments.statistics
         layer.store.close()
         return StyleCode(statistics, tuple(decoded))
 
-    def stylize(self, job: Job) -> Picture:
-        """Repaint one picture: uint8 (H, W, 3). Raises OSError when features do not fit on the disk either."""
-        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]))
-        layer, statistics = self._relu4_1(job.content)
-        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles])
+    def stylize_steps(self, job: Job) -> Steps[Picture]:
+        """`stylize`, a step for each slab of each stage."""
+        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]), job.alpha)
+        layer, statistics = yield from self._relu4_1(job.content, share)
+        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles], gain=self._gain)
         for number, (segment, weight) in enumerate(self._segments):
-            layer, moments = self._through(segment, len(weight) // 2, layer, share)
+            layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
             layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)
-        return self._painted(layer, share, job.content.shape)
+        return (yield from self._painted(layer, share, job.content.shape))
 
-    def _relu4_1(self, picture: Picture) -> tuple["_Layer", ChannelStatistics]:
+    def _relu4_1(self, picture: Picture, share: ShareMap) -> Steps[tuple["_Layer", ChannelStatistics]]:
         height, width = feature_grid(*picture.shape[:2])
         moments = Moments()
         with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
@@ -118,40 +130,57 @@ class TiledNetwork:
                 pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
                 row = 0
                 for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
+                    if slab is None:
+                        yield
+                        continue
                     features = column.kept(slab)
-                    moments.add(features)
+                    down = slice(row, row + features.shape[1])
+                    moments.add(features, share.visible(down, slice(column.first, column.last)))
                     store.put(row, column.first, features)
-                    row += features.shape[1]
+                    row = down.stop
         return _Layer(store, height, width, 1), moments.statistics
 
     def _through(
         self, segment: Sequence[Stage], channels: int, layer: "_Layer", share: ShareMap
-    ) -> tuple["_Layer", LayerMoments]:
+    ) -> Steps[tuple["_Layer", LayerMoments]]:
         """The layer of `channels` at the end of a segment, and its statistics; the one before it is let go."""
         up = prod(stage.up for stage in segment)
         height, width, scale = layer.height * up, layer.width * up, layer.scale * up
         moments = LayerMoments()
         memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
         with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
-            for down, across, features in self._parts(segment, layer, share):
-                moments.add(features, share.part(down, across, scale))
+            for part in self._parts(segment, layer, share):
+                if part is None:
+                    yield
+                    continue
+                down, across, features = part
+                moments.add(features, share.weights(down, across, scale))
                 store.put(down.start, across.start, features)
         return _Layer(store, height, width, scale), moments
 
-    def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Picture:
+    def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Steps[Picture]:
         picture: Picture = np.empty(shape, np.uint8)
         with closing(layer.store):
-            for down, across, pixels in self._parts(self._last, layer, share):
-                part = picture[down, across]
-                part[:] = pixels[:, : part.shape[0], : part.shape[1]].transpose(1, 2, 0)
+            for part in self._parts(self._last, layer, share):
+                if part is None:
+                    yield
+                    continue
+                down, across, pixels = part
+                place = picture[down, across]
+                place[:] = pixels[:, : place.shape[0], : place.shape[1]].transpose(1, 2, 0)
         return picture
 
-    def _parts(self, stages: Sequence[Stage], layer: "_Layer", share: ShareMap) -> Iterator[tuple[slice, slice, Rows]]:
-        """Every part of what stages make of a layer once: its rows, its columns, (C, rows, columns)."""
+    def _parts(
+        self, stages: Sequence[Stage], layer: "_Layer", share: ShareMap
+    ) -> Iterator[tuple[slice, slice, Rows] | None]:
+        """Every part of what stages make of a layer once: its rows, its columns, (C, rows, columns); None between."""
         up = prod(stage.up for stage in stages)
         for column in self._columns(layer.width, layer.scale, stages):
             row = 0
             for slab in run(stages, layer.slabs(column, share), layer.height):
+                if slab is None:
+                    yield None
+                    continue
                 down = slice(row, row + slab.shape[1])
                 yield down, slice(column.first * up, column.last * up), column.kept(slab, up)
                 row = down.stop

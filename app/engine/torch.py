@@ -1,28 +1,30 @@
 """The network in torch: the reference every other engine is held against, and the engine for GPUs."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.base import Job, Picture, pad, padded_shape
-from app.engine.cuda import Recorded, Run, Transfers
+from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad, padded_shape
+from app.engine.cuda import Recorded, Transfers
+from app.engine.faults import out_of_memory
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
-from app.network.adain import channel_statistics
-from app.network.blend import ChannelStatistics, StyleCode, affine
+from app.network.adain import blended, channel_statistics
+from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
-from app.network.layout import STRIDE
+from app.network.layout import FEATURES, STRIDE
 from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
+# A GPU finds kernels for a shape it has not seen, and loads or builds them.
+GPU_COMPILE_SECONDS: Final = 60.0
 PART_PIXELS: Final = 2**20  # fills a GPU: while one part of a batch is computed, the next comes and the last one goes
 
 ModuleT = TypeVar("ModuleT", VGGEncoder, Decoder)
@@ -34,7 +36,11 @@ class TorchEngine:
     Pictures up to a tile's size run whole, as batches; larger ones in tiles. Where the device has too little memory, a
     batch is halved, and at last its picture run in small tiles. Raises WeightsError when a weights file is missing or
     wrong, or the two do not belong together.
+
+    `networks` are the classes that compute; whatever takes their place gives the same from the same weights.
     """
+
+    networks: ClassVar[tuple[type[VGGEncoder], type[Decoder]]] = (VGGEncoder, Decoder)
 
     def __init__(
         self,
@@ -51,15 +57,14 @@ class TorchEngine:
             torch.cuda.set_device(self.device)  # of this thread
         self.dtype = dtype or (torch.float16 if on_gpu else torch.float32)
         encoding, decoding = read_networks(encoder, decoder)
-        self.encoder = self._resident(VGGEncoder.from_weights(encoding))
-        self.decoder = self._resident(Decoder.from_weights(decoding))
+        encoder_class, decoder_class = self.networks
+        self.encoder = self._resident(encoder_class.from_weights(encoding))
+        self.decoder = self._resident(decoder_class.from_weights(decoding))
         self._adain = list(decoding.adain.values())
         self._transfers = Transfers(self.device)
-        self._graphs = [Recorded(self._features), Recorded(self._pixels)] if on_gpu else []
-        self._encode: Run
-        self._decode: Run
-        self._encode, self._decode = self._graphs or (self._features, self._pixels)
-        self._whole_pixels = limits.tile_width**2
+        self._graphs = Recorded(self._stylized) if on_gpu else None
+        self.step_pixels = limits.tile_width**2
+        self.compile_seconds = GPU_COMPILE_SECONDS if on_gpu else 0.0
         self._tiled = self._tiles(limits)
         self._in_need = self._tiles(replace(limits, tile_width=min(limits.tile_width, TILE_IN_NEED)))
 
@@ -67,36 +72,59 @@ class TorchEngine:
     def name(self) -> str:
         return f"torch on {self.device}"
 
-    @torch.inference_mode()
-    def encode_style(self, picture: Picture) -> StyleCode:
-        if not self._fits(picture):
-            return self._tiled.encode_style(picture)
-        (features,) = self._features(self._upload([picture]))
-        shown = self.decoder.shown(features.to(self.dtype))
-        return StyleCode(_statistics(features), tuple(map(_statistics, shown)))
+    def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
+        return complete(self.encode_style_steps(picture, alpha))
+
+    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+        return complete(self.stylize_steps(jobs))
 
     @torch.inference_mode()
-    def stylize(self, jobs: Sequence[Job]) -> list[Picture]:
+    def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
+        if not self._fits(picture):
+            return (yield from self._tiled.encode_style_steps(picture, alpha))
+        try:
+            return self._style_code(picture, alpha)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        self._give_memory_back()
+        return (yield from self._in_need.encode_style_steps(picture, alpha))
+
+    @torch.inference_mode()
+    def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         if not all(self._fits(job.content) for job in jobs):
-            return [self._tiled.stylize(job) for job in jobs]
-        with suppress(torch.OutOfMemoryError):
+            return (yield from _in_turn(self._tiled, jobs))
+        try:
             return self._whole(jobs)
-        for graphs in self._graphs:
-            graphs.forget()
-        if self._graphs:
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        self._give_memory_back()
         if len(jobs) == 1:
-            return [self._in_need.stylize(jobs[0])]
+            return (yield from _in_turn(self._in_need, jobs))
         half = len(jobs) // 2
-        return [*self.stylize(jobs[:half]), *self.stylize(jobs[half:])]
+        first = yield from self.stylize_steps(jobs[:half])
+        return [*first, *(yield from self.stylize_steps(jobs[half:]))]
+
+    def _style_code(self, picture: Picture, alpha: Picture | None) -> StyleCode:
+        features = self._features(self._upload([picture]))
+        shown = self.decoder.shown(features.to(self.dtype))
+        visible = None if alpha is None else _visible(self._upload([alpha]))
+        return StyleCode(_statistics(features, visible), tuple(_statistics(layer, visible) for layer in shown))
 
     def _whole(self, jobs: Sequence[Job]) -> list[Picture]:
-        coming = [(part, self._transfers.download(self._stylized(part))) for part in self._parts(jobs)]
+        run = self._graphs or self._stylized
+        coming = [(part, self._transfers.download(run(*self._inputs(part)))) for part in self._parts(jobs)]
         return [
             np.ascontiguousarray(result[: job.content.shape[0], : job.content.shape[1]])
             for part, pixels in coming
             for result, job in zip(pixels(), part, strict=True)
         ]
+
+    def _give_memory_back(self) -> None:
+        if self._graphs:
+            self._graphs.forget()
+            torch.cuda.empty_cache()
 
     def _parts(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         height, width = padded_shape(*jobs[0].content.shape[:2])
@@ -104,42 +132,39 @@ class TorchEngine:
         for first in range(0, len(jobs), count):
             yield jobs[first : first + count]
 
-    def _stylized(self, jobs: Sequence[Job]) -> Tensor:
-        """uint8 (N, 8h, 8w, 3) on the device."""
-        (features,) = self._encode(self._upload([job.content for job in jobs]))
-        means, stds = channel_statistics(features)
-        for feature, mean, std, job in zip(features, means, stds, jobs, strict=True):
-            scale, bias = affine(
-                mean.flatten(),
-                std.flatten(),
-                self._tensor(np.stack([style.relu4_1.mean for style in job.styles])),
-                self._tensor(np.stack([style.relu4_1.std for style in job.styles])),
-                self._tensor(job.share),
-            )
-            shape = (-1, 1, 1) if scale.shape[1] == 1 else feature.shape
-            feature.mul_(scale.view(shape)).add_(bias.view(shape))
-        return self._decode(features, *self._wanted(jobs, features))[0]
-
-    def _wanted(self, jobs: Sequence[Job], features: Tensor) -> tuple[Tensor, ...]:
-        """What partial AdaIN needs of each job: its styles' statistics (N, S, 2, C), and shares (N, S, h, w).
-
-        Jobs of fewer styles than others have some of share 0; of N jobs without masks shares are (N, S, 1, 1).
-        """
-        if not self.decoder.adain:
-            return ()
+    def _inputs(self, jobs: Sequence[Job]) -> tuple[Tensor, ...]:
+        """What `_stylized` takes; jobs of fewer styles than others have some more, of share 0."""
         most = max(len(job.styles) for job in jobs)
-        codes = [[*job.styles, *[job.styles[0]] * (most - len(job.styles))] for job in jobs]
         masked = any(job.share.shape[1] > 1 for job in jobs)
-        size = tuple(features.shape[2:]) if masked else (1, 1)
-        share = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
-        for row, job in zip(share, jobs, strict=True):
-            row[: len(job.share)] = job.share
-        styles = [[np.concatenate([(s.mean, s.std) for s in code.decoded], 1) for code in row] for row in codes]
-        return self._tensor(np.array(styles)), self._tensor(share.reshape(len(jobs), most, *size))
+        size = feature_grid(*jobs[0].content.shape[:2]) if masked else (1, 1)
+        codes = [[*job.styles, *[job.styles[0]] * (most - len(job.styles))] for job in jobs]
+        shares = np.zeros((len(jobs), most, size[0] * size[1]), np.float32)
+        for share, job in zip(shares, jobs, strict=True):
+            share[: len(job.share)] = job.share
+        inputs = (
+            self._upload([job.content for job in jobs]),
+            self._transfers.upload([np.stack([_statistics_of(code) for code in row]) for row in codes]),
+            self._transfers.upload(list(shares.reshape(len(jobs), most, *size))),
+        )
+        if all(job.alpha is None for job in jobs):
+            return inputs
+        return (*inputs, self._upload([_alpha(job) for job in jobs]))
+
+    def _stylized(self, batch: Tensor, styles: Tensor, share: Tensor, alpha: Tensor | None = None) -> Tensor:
+        """uint8 (N, H', W', 3) -> repainted, of the same shape.
+
+        `styles` (N, S, 2, C) are relu4_1's statistics of S styles each, and those of the layers with partial AdaIN;
+        `share` (N, S, h, w) over relu4_1's positions, or (N, S, 1, 1) where all are alike; `alpha` uint8 (N, H', W').
+        """
+        relu4_1, decoded = torch.split(styles, [FEATURES, styles.shape[3] - FEATURES], 3)
+        visible = None if alpha is None else _visible(alpha)
+        features = blended(self._features(batch), relu4_1, share, visible, self.decoder.adain_gain).to(self.dtype)
+        pixels = self.decoder(features, decoded if self.decoder.adain else None, share, visible)
+        return _as_bytes(pixels).permute(0, 2, 3, 1).contiguous()
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
-        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits)
+        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits, gain=self.decoder.adain_gain)
 
     def _resident(self, module: ModuleT) -> ModuleT:
         module.eval().requires_grad_(False)
@@ -147,24 +172,17 @@ class TorchEngine:
 
     def _fits(self, picture: Picture) -> bool:
         height, width = padded_shape(*picture.shape[:2])
-        return height * width <= self._whole_pixels
+        return height * width <= self.step_pixels
 
-    def _features(self, batch: Tensor) -> tuple[Tensor]:
+    def _features(self, batch: Tensor) -> Tensor:
         """uint8 (N, H', W', 3) -> relu4_1, float32 (N, 512, h, w)."""
         images = batch.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # channels_last, as it lies in memory
-        return (self.encoder(images).float(),)
-
-    def _pixels(self, features: Tensor, *wanted: Tensor) -> tuple[Tensor]:
-        """(N, 512, h, w), with what `_wanted` gives -> uint8 (N, 8h, 8w, 3)."""
-        pixels = _as_bytes(self.decoder(features.to(self.dtype), *wanted))
-        return (pixels.permute(0, 2, 3, 1).contiguous(),)
+        features: Tensor = self.encoder(images).float()
+        return features
 
     def _upload(self, pictures: Sequence[Picture]) -> Tensor:
-        """uint8 (H, W, 3) each -> padded, uint8 (N, H', W', 3), a quarter of float32's bytes to transfer."""
-        return self._transfers.upload(np.stack([pad(picture) for picture in pictures]))
-
-    def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        """uint8 (H, W, ...) each -> padded, uint8 (N, H', W', ...), a quarter of float32's bytes to transfer."""
+        return self._transfers.upload([pad(picture) for picture in pictures])
 
 
 class _Encoding:
@@ -179,7 +197,7 @@ class _Encoding:
         self._engine = engine
 
     def __call__(self, rows: Rows) -> Rows:
-        (features,) = self._engine._features(self._engine._upload([rows.transpose(1, 2, 0)]))
+        features = self._engine._features(self._engine._upload([rows.transpose(1, 2, 0)]))
         array: Rows = features[0].cpu().numpy()
         return array
 
@@ -211,11 +229,32 @@ class _Decoding:
         return array
 
 
+def _in_turn(tiles: TiledNetwork, jobs: Sequence[Job]) -> Steps[list[Picture]]:
+    pictures = []
+    for job in jobs:
+        pictures.append((yield from tiles.stylize_steps(job)))
+    return pictures
+
+
 def _as_bytes(pixels: Tensor) -> Tensor:
     return pixels.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _statistics(features: Tensor) -> ChannelStatistics:
+def _alpha(job: Job) -> Picture:
+    return np.full(job.content.shape[:2], 255, np.uint8) if job.alpha is None else job.alpha
+
+
+def _visible(alpha: Tensor) -> Tensor:
+    """uint8 (N, H', W') -> float32 (N, 1, H', W') in [0, 1]."""
+    return alpha[:, None].float().div_(255)
+
+
+def _statistics(features: Tensor, visible: Tensor | None) -> ChannelStatistics:
     """Of one picture, (1, C, h, w)."""
-    mean, std = channel_statistics(features.float())
+    mean, std = channel_statistics(features.float(), visible)
     return ChannelStatistics(mean.flatten().cpu().numpy(), std.flatten().cpu().numpy())
+
+
+def _statistics_of(code: StyleCode) -> FloatArray:
+    """A style code as one array, (2, C): means, then deviations, of all its layers."""
+    return np.concatenate([(layer.mean, layer.std) for layer in (code.relu4_1, *code.decoded)], 1)

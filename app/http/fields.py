@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from app.engine.styles import StyleLibrary, style_id
 from app.http.forms import MAX_TEXT_BYTES, File, Form
 from app.http.problems import INVALID_REQUEST, Problem
 from app.options import MAX_STYLES, Options
 from app.pipeline import StyleSource
+from app.styles.library import StyleLibrary, style_id
 
 FILE_FIELDS: Final = ("content", "style", "mask")
 OPTION_FIELDS: Final = tuple(Options.model_fields)

@@ -5,7 +5,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from app.engine.batching import BatchingQueue
+from app.queue.batching import BatchingQueue
+from app.queue.hooks import Loss
+from app.queue.work import Priority
 
 STAGES: Final = ("decode", "queue", "network", "encode")
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -55,17 +57,41 @@ class Metrics:
             "Requests answered with the result of an equal one that was in flight",
             registry=self._registry,
         )
+        self.network = Counter(
+            "impasto_network_seconds",
+            "Time the network ran, by class of work: interactive or background",
+            ["class"],
+            registry=self._registry,
+        )
+        self.dropped = Counter(
+            "impasto_dropped_batches",
+            "Batches given up in the midst of it because nobody waited for them any longer",
+            registry=self._registry,
+        )
+        self.lost = Counter(
+            "impasto_lost_workers",
+            "Workers lost and started again, by reason: died, device-error, or failures on one picture after another",
+            ["reason"],
+            registry=self._registry,
+        )
         for stage in STAGES:
             self.stages.labels(stage)
         for result in ("hit", "miss"):
             self.styles.labels(result)
+        for reason in Loss:
+            self.lost.labels(reason)
+        for priority in Priority:
+            self.network.labels(priority)
 
     def watch(self, queue: BatchingQueue) -> None:
         """Show the queue's depth and whether its workers live, read at each scrape."""
         for name, text, read in (
             ("impasto_queue_items", "Requests waiting for the network", lambda: queue.items),
             ("impasto_queue_pixels", "Work waiting for the network, in content pixels", lambda: queue.pixels),
+            ("impasto_background_items", "Background items waiting for the network", lambda: queue.background_items),
+            ("impasto_paused_batches", "Batches begun that wait while others have the network", lambda: queue.paused),
             ("impasto_workers_alive", "1 where every worker takes work, else 0", lambda: queue.alive),
+            ("impasto_stuck_workers", "Workers in one step for many times what it should take", lambda: queue.stuck),
             ("impasto_pixels_per_second", "Rate of the network as last measured, in pixels", lambda: queue.rate),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)

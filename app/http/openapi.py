@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.http.problems import MEDIA_TYPE, TYPES, ProblemType
 from app.images.encode import MEDIA_TYPES
+from app.images.sniff import FORMATS
 from app.options import MAX_STYLES, Options
 
 _FILE: Final = {"type": "string", "format": "binary"}
@@ -106,7 +107,7 @@ def _form_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["content"],
         "properties": {
-            "content": {**_FILE, "description": "The photo: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF."},
+            "content": {**_FILE, "description": f"The photo: {FORMATS}."},
             "style": {
                 "type": "array",
                 "items": _FILE,
@@ -124,7 +125,8 @@ def _form_schema() -> dict[str, Any]:
                 "type": "array",
                 "items": _FILE,
                 "maxItems": MAX_STYLES,
-                "description": "One grey picture per style, white where that style acts; resized to the photo.",
+                "description": "One picture per style, white on black (or ink on nothing, or labels on black) where "
+                "that style acts; resized to the photo.",
             },
             **options,
         },

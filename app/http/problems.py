@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse
 
+from app.images.sniff import FORMATS
+
 MEDIA_TYPE: Final = "application/problem+json"
 
 
@@ -45,8 +47,8 @@ INVALID_REQUEST = ProblemType(
 UNREADABLE_IMAGE = ProblemType(
     "unreadable-image",
     422,
-    "A file is not a picture that can be read",
-    "Send a whole JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF file.",
+    "A file is not a picture that can be used",
+    f"Do what the detail says; what is read are whole {FORMATS} files.",
     "content: the file is empty",
 )
 TOO_MANY_PIXELS = ProblemType(

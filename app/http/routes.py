@@ -1,9 +1,10 @@
 """The routes around POST /stylize: health, metrics, what is remembered, what the errors mean."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from app.http.openapi import problem_responses, stylize_operation, stylize_responses
 from app.http.problems import (
@@ -17,8 +18,12 @@ from app.http.problems import (
 )
 from app.http.service import Service
 from app.http.stylize import stylize
+from app.styles.ready import ReadyStyle
 
 router = APIRouter()
+
+# An id is a hash of the picture: what it names never changes.
+FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 DESCRIPTION = """A photo and one to eight styles in, the repainted photo out.
 
@@ -39,14 +44,69 @@ router.add_api_route(
 )
 
 
+class ReadyStyleInfo(BaseModel):
+    """A style that stands ready: `width` and `height` in pixels."""
+
+    id: str
+    name: str
+    credit: str
+    width: int
+    height: int
+    picture: str
+    thumbnail: str
+
+
 def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("docs")
+@router.get("/styles", summary="The styles that stand ready", tags=["stylize"])
+async def styles(request: Request) -> dict[str, list[ReadyStyleInfo]]:
+    """Send an `id` as `style_id`; addresses of pictures are relative to this one."""
+    return {
+        "styles": [
+            ReadyStyleInfo(
+                id=style.id,
+                name=style.name,
+                credit=style.credit,
+                width=style.width,
+                height=style.height,
+                picture=f"styles/{style.id}/picture",
+                thumbnail=f"styles/{style.id}/thumbnail",
+            )
+            for style in _service(request).ready.values()
+        ]
+    }
+
+
+@router.get(
+    "/styles/{id}/picture",
+    summary="The picture of a style that stands ready",
+    tags=["stylize"],
+    response_class=Response,
+    responses=problem_responses(UNKNOWN_STYLE),
+)
+async def style_picture(request: Request, id: str) -> FileResponse:
+    return FileResponse(_ready(request, id).path, headers=FOR_EVER)
+
+
+@router.get(
+    "/styles/{id}/thumbnail",
+    summary="The same, small, as JPEG",
+    tags=["stylize"],
+    response_class=Response,
+    responses=problem_responses(UNKNOWN_STYLE),
+)
+async def style_thumbnail(request: Request, id: str) -> Response:
+    return Response(_ready(request, id).thumbnail, headers=FOR_EVER, media_type="image/jpeg")
+
+
+def _ready(request: Request, id: str) -> ReadyStyle:
+    ready = _service(request).ready
+    if id not in ready:
+        raise Problem(UNKNOWN_STYLE, f"no style {id[:64]} stands ready; GET /styles lists them", field="id")
+    return ready[id]
 
 
 @router.get(

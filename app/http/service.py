@@ -1,6 +1,8 @@
 """What the routes share for the life of an application."""
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +11,23 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
-from app.engine.batching import BatchingQueue
-from app.engine.styles import StyleLibrary
-from app.engine.work import Refused
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.queue.batching import BatchingQueue
+from app.queue.hooks import Hooks
+from app.queue.work import Refused
 from app.settings import Settings
+from app.styles.library import StyleLibrary
+from app.styles.ready import SHIPPED, ready_styles
+
+logger = logging.getLogger("impasto")
 
 # A batch that is running when the grace time is over may still end in this time.
 STOP_SECONDS: Final = 1.0
 # What was given up then has this time to be told so.
 LAST_SECONDS: Final = 1.0
+
+EXIT_STATUS: Final = 1
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,14 +40,25 @@ class Service:
         self.settings = settings
         self.limits = picture_limits(settings)
         self.metrics = Metrics()
-        self.library = StyleLibrary(settings.style_cache_bytes)
+        folders = (SHIPPED, *((settings.styles_dir,) if settings.styles_dir else ()))
+        self.ready = ready_styles(folders, settings.max_pixels)
+        self.library = StyleLibrary(
+            settings.style_cache_bytes, {name: style.path for name, style in self.ready.items()}
+        )
         self.queue = BatchingQueue(
             engines,
             self.library,
             settings.batch_pixels,
             settings.queue_seconds,
-            self.metrics.batches.observe,
-            self.metrics.shared.inc,
+            Hooks(
+                batch=self.metrics.batches.observe,
+                step=lambda priority, seconds: self.metrics.network.labels(priority).inc(seconds),
+                shared=self.metrics.shared.inc,
+                dropped=self.metrics.dropped.inc,
+                lost=lambda reason: self.metrics.lost.labels(reason).inc(),
+                hopeless=self._give_up,
+            ),
+            settings.stuck_seconds,
         )
         self.metrics.watch(self.queue)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
@@ -78,6 +97,17 @@ class Service:
         for exchange in self._exchanges:
             exchange.cancel()
 
+    def _give_up(self, reason: str) -> None:
+        """End the process with an error, to be started again, once who waits is told so; from a thread of the queue."""
+        logger.critical("%s; the process ends, to be started again", reason)
+        self.leaving = self.draining = True
+        self.queue.close(0)
+        until = time.monotonic() + LAST_SECONDS
+        while self._exchanges and time.monotonic() < until:
+            time.sleep(0.01)
+        logging.shutdown()
+        os._exit(EXIT_STATUS)
+
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run picture work off the event loop, at most `image_threads` at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
@@ -86,27 +116,38 @@ class Service:
         """Raise the Problem for which a load balancer should send work elsewhere."""
         if self.leaving:
             raise Problem(SHUTTING_DOWN, "the service is about to stop", retry_after=1)
-        self.check_open(time.monotonic() + self.settings.request_timeout)
+        self._check_serving()
         if not self.queue.alive:
-            raise Problem(NOT_READY, "a worker is not running; it is being restarted", retry_after=2)
+            raise Problem(NOT_READY, f"a worker {self._trouble}", retry_after=2)
+        try:
+            self.queue.admit(self.settings.request_timeout)
+        except Refused as refused:
+            raise queue_full(refused) from None
 
     def check_open(self, deadline: float) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
+        self._check_serving()
+        try:
+            self.queue.admit_unread(deadline - time.monotonic())
+        except Refused as refused:
+            raise queue_full(refused) from None
+
+    @property
+    def _trouble(self) -> str:
+        return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
+
+    def _check_serving(self) -> None:
         if self.draining:
             raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
         if not self.queue.serving:
-            raise Problem(NOT_READY, "the worker is not running; it is being restarted", retry_after=2)
+            raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
         if self._in_flight >= self.settings.max_requests:
             raise Problem(
                 QUEUE_FULL,
                 f"{self._in_flight} requests are being served, the most there may be",
                 limit=self.settings.max_requests,
-                retry_after=self.queue.seconds_ahead(),
+                retry_after=self.queue.backlog_seconds,
             )
-        try:
-            self.queue.admit(deadline - time.monotonic())
-        except Refused as refused:
-            raise queue_full(refused) from None
 
     @contextmanager
     def serving(self) -> Iterator[None]:

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.engine.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 from app.files import DISK_FULL
 from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
 from app.http.forms import Form, read_form
@@ -29,6 +28,7 @@ from app.http.service import Service, queue_full
 from app.images.encode import MEDIA_TYPES
 from app.images.errors import TooManyPixels
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
+from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
 CLIENT_CLOSED_REQUEST: Final = 499

@@ -24,25 +24,30 @@ def keep_colours(stylised: Bytes, photo: Bytes) -> Bytes:
     return rounded(change[:, :, None] + photo)
 
 
-def match_colours(style: Bytes, photo: Bytes) -> Bytes:
+def match_colours(
+    style: Bytes, photo: Bytes, style_alpha: Bytes | None = None, photo_alpha: Bytes | None = None
+) -> Bytes:
     """`style` (h, w, 3) recoloured to the mean and covariance of the colours of `photo` (H, W, 3), uint8 sRGB.
+
+    Of both what counts is what can be seen: alpha is (h, w) and (H, W), somewhere above 0, or None of an opaque one.
 
     As CORAL does (Sun et al., "Return of Frustratingly Easy Domain Adaptation", 2016): channels are normalised, the
     style's are whitened by the inverse symmetric square root of their correlation and given the photo's correlation,
     mean and standard deviation. A style with no variation in some direction of colour gets none in it.
     """
-    mean, std, correlation = statistics(style)
-    photo_mean, photo_std, photo_correlation = statistics(photo)
+    mean, std, correlation = statistics(style, style_alpha)
+    photo_mean, photo_std, photo_correlation = statistics(photo, photo_alpha)
     transfer = power(photo_correlation, 0.5) @ power(correlation, -0.5)
     matrix = (photo_std[:, None] * transfer / std).astype(np.float32)
     return rounded((style - mean.astype(np.float32)) @ matrix.T + photo_mean.astype(np.float32))
 
 
-def statistics(rgb: Bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def statistics(rgb: Bytes, alpha: Bytes | None) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean (3,), standard deviation (3,), at least FLAT, and correlation (3, 3) of the channels, in levels 0 to 255."""
     colours = rgb.reshape(-1, 3).astype(np.float64)
-    mean = colours.mean(axis=0)
-    covariance = np.cov(colours, rowvar=False, bias=True)
+    weights = None if alpha is None else alpha.reshape(-1)
+    mean = np.average(colours, axis=0, weights=weights)
+    covariance = np.cov(colours, rowvar=False, bias=True, aweights=weights)
     std = np.maximum(np.sqrt(np.diag(covariance)), FLAT)
     return mean, std, covariance / np.outer(std, std)
 

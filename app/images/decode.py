@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 
-from app.images import layers
+from app.images import layers, nclx
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
+from app.images.masks import acting
+from app.images.orientation import exif_orientation, xmp_orientation
 from app.images.profile import to_srgb
 from app.images.sniff import read_header
-from app.images.tiff import orientation
+from app.images.unended import ended
+from app.images.visible import WHITE, laid_on
 
 # Pillow's own check warns or raises by one limit for the whole process. `Picture` refuses sooner, by the caller's.
 Image.MAX_IMAGE_PIXELS = None
@@ -28,6 +32,7 @@ Image.MAX_IMAGE_PIXELS = None
 # no less than REDUCE_GAP times: the resampling filter then hides what they did.
 DRAFT_GAP: Final = 2
 REDUCE_GAP: Final = 3.0
+MOST_PADDING: Final = 2  # times the pixels shown: a codec's blocks may reach beyond a picture's edges
 Box = tuple[float, float, float, float]
 UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,28 +74,32 @@ def decode(file: BinaryIO, *, max_pixels: int, size: int | None = None, limit: i
     return Decoded(rgb, alpha, picture.format)
 
 
+def decode_trimmed(file: BinaryIO, *, max_pixels: int, size: int) -> Decoded:
+    """A picture without its wholly transparent margins, then its long side reduced to `size`, never enlarged.
+
+    Raises UnreadableImage or TooManyPixels.
+    """
+    picture = Picture(file, max_pixels)
+    rgb, alpha = picture.pixels(min(size, picture.long_side), trimmed=True)
+    return Decoded(rgb, alpha, picture.format)
+
+
 def decode_style(file: BinaryIO, *, max_pixels: int, size: int) -> NDArray[np.uint8]:
-    """A style picture as (H, W, 3) uint8, its long side reduced to `size`, never enlarged, transparency on white.
+    """A picture to learn from or to judge by, (H, W, 3) uint8: its long side reduced as above, transparency on white.
 
     Raises UnreadableImage or TooManyPixels.
     """
     picture = Picture(file, max_pixels)
     rgb, alpha = picture.pixels(min(size, picture.long_side))
-    return rgb if alpha is None else on_white(rgb, alpha)
+    return rgb if alpha is None else laid_on(rgb, alpha, WHITE)
 
 
 def decode_mask(file: BinaryIO, *, max_pixels: int, width: int, height: int) -> NDArray[np.uint8]:
-    """A mask as (height, width) uint8: its luma, stretched to that size; what is transparent is black.
+    """A mask as (height, width) uint8, stretched to that size: 255 where its style acts, as `masks.acting` has it.
 
-    Raises UnreadableImage or TooManyPixels.
+    Raises UnreadableImage, UnclearMask or TooManyPixels.
     """
     return Picture(file, max_pixels).mask(width, height)
-
-
-def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colour (H, W, 3) as seen through alpha (H, W) before a white wall."""
-    part = alpha[:, :, None].astype(np.uint16)
-    return ((rgb * part + 255 * (255 - part) + 127) // 255).astype(np.uint8)
 
 
 class Picture:
@@ -100,22 +109,33 @@ class Picture:
         header = read_header(file.read())
         if header.size is not None:
             refuse_above(max_pixels, *header.size)
+        if header.decoded is not None and prod(header.decoded) > MOST_PADDING * max_pixels:
+            refuse_above(max_pixels, *header.decoded)
         self.format = header.format
         self._profile = header.profile
+        self._nclx = header.nclx
         with self._guarded():
-            self._image = Image.open(BytesIO(header.data), formats=(header.format,))
+            data = header.data if header.ended else ended(header.data)
+            self._image = Image.open(BytesIO(data), formats=(header.format,))
             refuse_above(max_pixels, *self._image.size)
-            exif = self._image.info.get("exif", b"")
-        self._orientation = header.orientation if header.orientation != 1 else orientation(exif)
+            # Pillow would turn a TIFF by its XMP, but does not tell its size so.
+            xmp = self._image.info.pop("xmp", b"")
+            found = header.orientation or exif_orientation(self._image.info.get("exif", b""))
+            # AVIF's own turn, which Pillow passes on as EXIF, is the only one that counts.
+            self._orientation = found or (xmp_orientation(xmp) if header.format != "avif" else None) or 1
         self._size = self._image.size
         self.long_side = max(self._size)
 
-    def pixels(self, long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Colour (H, W, 3) and alpha (H, W) or None, at that long side."""
+    def pixels(self, long_side: int, trimmed: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Colour (H, W, 3) and alpha (H, W) or None, at that long side; trimmed, at most at that."""
         size = fitted(*self._size, long_side)
         with self._guarded():
             colour, alpha, box = self._layers(size)
-            profile = self._profile or self._image.info.get("icc_profile")
+            if trimmed and alpha is not None and (bounds := alpha.getbbox()):
+                colour, alpha = colour.crop(bounds), layers.unless_opaque(alpha.crop(bounds))
+                box = (0, 0, *colour.size)
+                size = fitted(*colour.size, min(long_side, max(colour.size)))
+            profile = self._profile or self._image.info.get("icc_profile") or self._told_by_number()
             if colour.mode == "LAB":
                 colour = to_srgb(colour, profile)
             if alpha is not None:
@@ -127,23 +147,26 @@ class Picture:
             if alpha is None:
                 return rgb, None
             opacity = np.array(self._upright(alpha))
-            rgb[opacity == 0] = 255
+            rgb[opacity == 0] = WHITE
             return rgb, opacity
+
+    def _told_by_number(self) -> bytes | None:
+        told = self._image.info.get("nclx_profile")  # as pillow-heif has it
+        numbers = (told["color_primaries"], told["transfer_characteristics"]) if told else self._nclx
+        return nclx.profile(*numbers) if numbers else None
 
     def mask(self, width: int, height: int) -> NDArray[np.uint8]:
         size = (height, width) if self._orientation >= 5 else (width, height)
         with self._guarded():
-            colour, alpha, box = self._layers(size)
-            grey = colour if colour.mode == "L" else to_srgb(colour, None).convert("L")
-            if alpha is not None:
-                grey = ImageChops.multiply(grey, alpha)
+            colour, alpha, box = self._layers(size, mask=True)
+            grey = acting(colour, alpha)
             # Values between black and white blend two styles: a filter that overshoots would draw a line at each edge.
             return np.array(self._upright(resized(grey, size, box, Image.Resampling.BILINEAR)))
 
-    def _layers(self, size: tuple[int, int]) -> tuple[Image.Image, Image.Image | None, Box]:
+    def _layers(self, size: tuple[int, int], mask: bool = False) -> tuple[Image.Image, Image.Image | None, Box]:
         """Colour, alpha, and the part of both that is the picture: a draft's last column may be half a column."""
         draft = self._image.draft(None, (DRAFT_GAP * size[0], DRAFT_GAP * size[1]))
-        colour, alpha = layers.load(self._image)
+        colour, alpha = layers.load(self._image, mask)
         return colour, alpha, draft[1] if draft else (0, 0, *colour.size)
 
     def _upright(self, image: Image.Image) -> Image.Image:

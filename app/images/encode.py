@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.images.decode import on_white
 from app.images.errors import ImageError
+from app.images.visible import WHITE, laid_on
 
 FORMATS: Final = ("jpeg", "png", "webp")
 MEDIA_TYPES: Final[dict[str, str]] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -31,7 +31,7 @@ def encode(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, format: str,
         )
     options: dict[str, Any] = {"quality": quality}
     if format == "jpeg":
-        rgb = rgb if alpha is None else on_white(rgb, alpha)
+        rgb = rgb if alpha is None else laid_on(rgb, alpha, WHITE)
         alpha = None
         options["subsampling"] = "4:4:4" if quality >= FULL_COLOUR else "4:2:0"
     elif format == "png":

@@ -2,6 +2,7 @@
 
 ImageError          what `decode` and `encode` raise for a file or a request they cannot serve
   UnreadableImage   the bytes: empty, not a picture, an unsupported format, damaged, truncated, or built to harm
+  UnclearMask       what it shows: a sound picture, but as a mask it would do next to nothing
   TooManyPixels     the header: a sound picture, for all we know, but larger than the limit
 
 `str(error)` is written for the person who sent the file: what is wrong and what to do about it.
@@ -14,6 +15,20 @@ class ImageError(Exception):
 
 class UnreadableImage(ImageError):
     """The bytes are no picture of a supported format, or a damaged one."""
+
+
+class UnclearMask(ImageError):
+    """A mask whose brightest level, of 255, is `brightest`: not black, and far from white."""
+
+    def __init__(self, brightest: int) -> None:
+        self.brightest = brightest
+        super().__init__(
+            f"The mask's brightest level is {brightest} of 255, and its style would hardly act: send a grey picture, "
+            "white (255) where the style acts and black (0) where it does not."
+        )
+
+    def __reduce__(self) -> tuple[type["UnclearMask"], tuple[int]]:
+        return type(self), (self.brightest,)
 
 
 class TooManyPixels(ImageError):

@@ -35,4 +35,4 @@ def _files(folder: Path, below: bool) -> Iterator[Path]:
 
 def _hidden(name: str) -> bool:
     """Dot files, as macOS's `._photo.jpg`, and what Windows and zip programs leave."""
-    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")

@@ -18,17 +18,21 @@ MAX_RLE: Final = 4_000_000
 
 @dataclass(frozen=True)
 class Header:
-    """`size` is (width, height) as stored, before `orientation` (EXIF, 1 to 8) is applied.
+    """`size` is (width, height) as stored, before `orientation` is applied, None where that is not known from here.
 
-    It is None for AVIF, whose own library reads the size without decoding. `data` is the file as the decoder gets it.
-    `profile` is an ICC profile that `data` no longer has.
+    It is None for AVIF and HEIF, whose own libraries read the size without decoding. `data` is the file as the decoder
+    gets it, without its end marker unless `ended`. `profile` is an ICC profile that `data` no longer has, `nclx` the
+    numbers that stand for colours where there is none. `decoded` is the size of what has to be decoded to see a part.
     """
 
     format: str
     size: tuple[int, int] | None
     data: bytes
-    orientation: int = 1
+    orientation: int | None = None
     profile: bytes | None = None
+    ended: bool = True
+    nclx: tuple[int, int] | None = None
+    decoded: tuple[int, int] | None = None
 
 
 def bmp(data: bytes) -> Header:
@@ -77,7 +81,3 @@ def webp(data: bytes) -> Header:
     else:
         width, height = (side & 0x3FFF for side in unpack_from("<HH", data, 26))
     return Header("webp", (width, height), data)
-
-
-def avif(data: bytes) -> Header:
-    return Header("avif", None, data)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from app.images.errors import UnreadableImage
-from app.images.header import Header, avif, bmp, gif, webp
+from app.images.header import Header, bmp, gif, webp
+from app.images.heif import avif, heif
 from app.images.jpeg import jpeg
 from app.images.png import png
 from app.images.tiff import tiff
@@ -31,10 +32,16 @@ STRANGERS: Final = {
     b"\xff\x0a": "a JPEG XL picture",
     b"\0\0\0\x0cJXL": "a JPEG XL picture",
 }
-HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc"})
+AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+HEIF_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
 # What such files are called; only a folder of files is judged by names, a file by its bytes.
-PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
-SUPPORTED: Final = "send a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
+PICTURE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".hif", ".tif", ".tiff", ".bmp", ".gif"}
+)
+FORMATS: Final = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
+SUPPORTED: Final = f"send a {FORMATS}"
 
 
 def read_header(data: bytes) -> Header:
@@ -56,9 +63,11 @@ def reader(data: bytes) -> Callable[[bytes], Header]:
     kind = None
     if data[4:8] == b"ftyp":
         brands = {data[at : at + 4] for at in range(8, min(int.from_bytes(data[:4]), 256), 4)}
-        if brands & {b"avif", b"avis"}:
+        if brands & AVIF_BRANDS:
             return avif
-        kind = "a HEIC photo" if brands & HEIC_BRANDS else "a video"
+        if brands & HEIF_BRANDS:
+            return heif
+        kind = "a video"
     start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, name in STRANGERS.items():
         if data.startswith(signature) or start.startswith(signature):

@@ -1,6 +1,6 @@
 """TIFF: the first directory of a file, which is what EXIF is too."""
 
-from struct import calcsize, error, unpack_from
+from struct import calcsize, unpack_from
 from typing import Final
 
 from app.images.errors import UnreadableImage
@@ -14,8 +14,11 @@ MAX_TILE_PIXELS: Final = 1 << 24
 # deflate (two numbers), PackBits.
 COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
 
-WIDTH, LENGTH, COMPRESSION, STRIPS, ORIENTATION = 256, 257, 259, 273, 274
-TILE_WIDTH, TILE_LENGTH, TILES = 322, 323, 324
+SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+STRIPS, ORIENTATION, SAMPLES, LARGEST_SAMPLE, PLANES = 273, 274, 277, 281, 284
+TILE_WIDTH, TILE_LENGTH, TILES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 324, 338, 339
+THUMBNAIL, SIGNED, SEPARATE, RGB, LAB = 1, 2, 2, 2, 8
+UNSPECIFIED, NONE = 0, -1  # extra samples
 INTEGERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
@@ -44,22 +47,16 @@ def directory(data: bytes) -> dict[int, tuple[int, int]]:
     return tags
 
 
-def orientation(exif: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is broken, which is no reason to fail."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    if exif[:2] not in (b"II", b"MM"):
-        return 1
-    try:
-        _, value = directory(exif).get(ORIENTATION, (1, 1))
-    except (error, UnreadableImage, OverflowError):
-        return 1
-    return value if 1 <= value <= 8 else 1
+def mixed_up(photometric: int, samples: int, extra: int) -> bool:
+    """Whether Pillow takes planes for others than they are: those of Lab, of grey with alpha, of alpha undeclared."""
+    grey_and_alpha = photometric <= 1 and samples > 1 and extra != UNSPECIFIED
+    return photometric == LAB or grey_and_alpha or (photometric == RGB and samples > 3 and extra == NONE)
 
 
 def tiff(data: bytes) -> Header:
-    """Raises UnreadableImage for a compression that is not served and for more strips or larger tiles than any use.
+    """Raises UnreadableImage for what is not served or would be read wrong, and for strips or tiles beyond any use.
 
-    The orientation is left to Pillow, which applies a TIFF's own as it decodes.
+    The orientation is left to Pillow, which applies a TIFF's own as it decodes; one that is in XMP alone is not.
     """
     tags = directory(data)
 
@@ -68,7 +65,14 @@ def tiff(data: bytes) -> Header:
 
     if value(COMPRESSION, 1) not in COMPRESSIONS:
         raise UnreadableImage("The TIFF's compression is not supported: save it with LZW or deflate, or as PNG.")
+    if value(SUBFILE, 0) & THUMBNAIL:
+        raise UnreadableImage("The TIFF begins with a thumbnail, as raw files of cameras do: save it as JPEG or PNG.")
+    if value(SAMPLE_FORMAT, 1) == SIGNED:
+        raise UnreadableImage("The TIFF has signed numbers, whose black is not known: save it unsigned, or as PNG.")
+    if value(PLANES, 1) == SEPARATE and mixed_up(value(PHOTOMETRIC, 0), value(SAMPLES, 1), value(EXTRA_SAMPLES, NONE)):
+        raise UnreadableImage("The TIFF keeps its channels apart: save it with the channels interleaved, or as PNG.")
     pieces = max(tags.get(STRIPS, (0, 0))[0], tags.get(TILES, (0, 0))[0])
     if pieces > MAX_STRIPS or value(TILE_WIDTH, 1) * value(TILE_LENGTH, 1) > MAX_TILE_PIXELS:
         raise UnreadableImage("The TIFF is cut into strips or tiles of an absurd number or size: save it again.")
-    return Header("tiff", (value(WIDTH, 0), value(LENGTH, 0)), data)
+    upright = 1 if value(ORIENTATION, 0) in range(1, 9) else None
+    return Header("tiff", (value(WIDTH, 0), value(LENGTH, 0)), data, upright)

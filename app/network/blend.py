@@ -74,27 +74,39 @@ def shares(
     return result
 
 
-def affine(mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT, share: ArrayT) -> tuple[ArrayT, ArrayT]:
+def affine(
+    mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT, share: ArrayT, gain: float | None = None
+) -> tuple[ArrayT, ArrayT]:
     """The map x * scale + bias that gives content features their mixture of styles.
 
     `mean`, `std`: the content's channel statistics (C,); `style_means`, `style_stds`: the styles' (N, C);
     `share`: (N, P) as from `shares`, P being 1 or the number of positions. Returns scale and bias, (C, P) each.
+    A batch has a dimension more in front: (B, 1, C), (B, N, C) and (B, N, P) give (B, C, P).
     """
-    return mixed(*adain_maps(mean, std, style_means, style_stds), share)
+    return mixed(*adain_maps(mean, std, style_means, style_stds, gain), share)
 
 
-def adain_maps(mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT) -> tuple[ArrayT, ArrayT]:
-    """AdaIN as maps x * scale + bias, one for each style: both (N, C), of statistics as `affine` takes them."""
+def adain_maps(
+    mean: ArrayT, std: ArrayT, style_means: ArrayT, style_stds: ArrayT, gain: float | None = None
+) -> tuple[ArrayT, ArrayT]:
+    """AdaIN as maps x * scale + bias, one for each style: both (N, C), of statistics as `affine` takes them.
+
+    Scales are `gain` at most, or whatever they are: where a picture is smooth its channels hardly deviate, and what
+    rounding and noise leave of them would be enlarged a hundred times.
+    """
     scales = style_stds / std
+    if gain is not None:
+        scales = scales.clip(max=gain)
     return scales, style_means - mean * scales
 
 
 def mixed(scales: ArrayT, biases: ArrayT, share: ArrayT) -> tuple[ArrayT, ArrayT]:
     """Maps x * scale + bias of N styles, (N, C) each, as one: what `share` (N, P) leaves of 1 is x itself.
 
-    Returns scale and bias, (C, P) each.
+    Returns scale and bias, (C, P) each; a batch has a dimension more in front.
     """
-    return scales.T @ share + (1 - share.sum(0)), biases.T @ share
+    rest = 1 - share.sum(-2)[..., None, :]
+    return scales.swapaxes(-1, -2) @ share + rest, biases.swapaxes(-1, -2) @ share
 
 
 def partial_adain(

@@ -1,10 +1,12 @@
 """The decoder: relu4_1 features back to a picture."""
 
 from collections.abc import Collection, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from app.network.convolution import ReflectConv
 from app.network.encoder import load_convs
 from app.network.layout import decoder_upsampling
 from app.network.moments import channel_moments
@@ -17,26 +19,29 @@ class Decoder(nn.Module):
 
     `widths` are (in, out) channels of each convolution; the size doubles after those in `upsample_after`, three
     times in all, so that relu4_1's eighth of a size becomes the whole. After the ReLU of those in `adain_after`
-    stands partial AdaIN, which cuts the chain into segments.
+    stands partial AdaIN, which cuts the chain into segments. `adain_gain` is what AdaIN before it is to be held to.
     """
 
     def __init__(
-        self, widths: Sequence[tuple[int, int]], upsample_after: Collection[int], adain_after: Collection[int] = ()
+        self,
+        widths: Sequence[tuple[int, int]],
+        upsample_after: Collection[int],
+        adain_after: Collection[int] = (),
+        adain_gain: float | None = None,
     ) -> None:
         super().__init__()
+        self.adain_gain = adain_gain
         self.upsample_after = frozenset(upsample_after)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in widths
-        )
+        self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in widths)
         self.adain = nn.ModuleDict({str(index): PartialAdaIN(widths[index][1]) for index in sorted(adain_after)})
 
     @classmethod
-    def from_weights(cls, weights: WeightsFile) -> "Decoder":
+    def from_weights(cls, weights: WeightsFile) -> Self:
         """Build a decoder of the widths the file has.
 
         Raises WeightsError when it does not lead from 512 channels to RGB at eight times the size.
         """
-        decoder = cls(weights.widths, decoder_upsampling(weights), weights.adain)
+        decoder = cls(weights.widths, decoder_upsampling(weights), weights.adain, weights.adain_gain)
         load_convs(decoder.convs, weights)
         for index, stored in weights.adain.items():
             decoder.adain[str(index)].load_state_dict({"weight": torch.from_numpy(stored)})
@@ -67,11 +72,18 @@ class Decoder(nn.Module):
                 x = torch.relu(x)
         return x
 
-    def forward(self, features: Tensor, styles: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        styles: Tensor | None = None,
+        share: Tensor | None = None,
+        visible: Tensor | None = None,
+    ) -> Tensor:
         """(N, 512, h, w) -> RGB (N, 3, 8h, 8w), not clamped: what is shown is its part within [0, 1].
 
         `styles` (N, S, 2, C) are the statistics, as `statistics` gives them, of S styles each; `share` (N, S, h, w),
-        or (N, S, 1, 1) where all positions are alike, is what each position gets of each, by default all of the one.
+        or (N, S, 1, 1) where all positions are alike, is what each position gets of each, by default all of the one;
+        `visible` is as `app.network.adain.channel_statistics` takes it.
         Without `styles` no statistics are moved: so a photo comes back, and so a picture in its own style would.
         """
         x = features
@@ -79,7 +91,7 @@ class Decoder(nn.Module):
         for number, (adain, wanted) in enumerate(zip(self.adain.values(), parts, strict=True)):
             x = self.segment(number, x)
             if wanted is not None:
-                x = adain(x, wanted, x.new_ones(1, 1, 1, 1, dtype=torch.float32) if share is None else share)
+                x = adain(x, wanted, x.new_ones(1, 1, 1, 1, dtype=torch.float32) if share is None else share, visible)
         return self.segment(len(self.adain), x)
 
     def shown(self, features: Tensor) -> list[Tensor]:

@@ -1,11 +1,12 @@
 """VGG up to relu4_1: the features AdaIN works on, and the taps its style loss is read at."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
 
+from app.network.convolution import ReflectConv
 from app.network.layout import VGG16, Stages, encoder_stages, stage_widths
 from app.network.weights import WeightsFile
 
@@ -22,12 +23,10 @@ class VGGEncoder(nn.Module):
     def __init__(self, stages: Stages = VGG16) -> None:
         super().__init__()
         self.stages = stages
-        self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="reflect") for n_in, n_out in stage_widths(stages)
-        )
+        self.convs = nn.ModuleList(ReflectConv(n_in, n_out) for n_in, n_out in stage_widths(stages))
 
     @classmethod
-    def from_weights(cls, weights: WeightsFile) -> "VGGEncoder":
+    def from_weights(cls, weights: WeightsFile) -> Self:
         """Build the encoder whose layer table the file's shapes fit.
 
         Raises WeightsError when they fit neither VGG-16 nor VGG-19.

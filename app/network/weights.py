@@ -8,6 +8,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,20 @@ class WeightsFile:
             raise WeightsError(
                 f"{self.path}: metadata 'upsample_after' is {text!r}; expected indices of convolutions, as in '1,3,5'"
             ) from None
+
+    @property
+    def adain_gain(self) -> float | None:
+        """How many times AdaIN may enlarge a channel's deviation for this decoder, as its metadata says; None: any."""
+        text = self.metadata.get("adain_gain")
+        if text is None:
+            return None
+        try:
+            gain = float(text)
+        except ValueError:
+            gain = 0.0
+        if not 0 < gain < inf:
+            raise WeightsError(f"{self.path}: metadata 'adain_gain' is {text!r}; expected a number above 0, as in '12'")
+        return gain
 
 
 def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:

@@ -1,5 +1,10 @@
-"""What stops a training or an evaluation."""
+"""What stops a training."""
+
+from app.evaluation.errors import EvaluationError
 
 
-class TrainingError(Exception):
-    """It cannot go on; the message is one line that says why and what to do."""
+class TrainingError(EvaluationError):
+    """It cannot go on; the message is one line that says why and what to do.
+
+    A training evaluates as it goes, so whatever stops an evaluation stops it as well.
+    """

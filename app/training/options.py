@@ -1,135 +1,49 @@
 """Everything a training run can be told: names, meanings, ranges and defaults, for the command and its checkpoints."""
 
-from pathlib import Path
-from typing import Any, Final, Literal
+# ruff: noqa: RUF009 (`_in` is `field`)
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import click
+
+from app.training.errors import TrainingError
 
 WIDTHS: Final = "256,256/128,128/64,64/32"
 CROPS: Final = "96:0.3,128:0.3,192:0.25,256:0.15"
 BETAS: Final = {"soap": "0.95,0.98", "adam": "0.9,0.99"}
 
 
-def _in(group: str, default: Any, description: str, **limits: Any) -> Any:
-    return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+class Number(click.FloatRange):
+    """A number that is one, within a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
-class TrainingOptions(BaseModel):
-    """Options of `impasto train`. Losses' weights of 0 leave a loss out."""
+class Notation(click.ParamType):  # type: ignore[type-arg]
+    """Text that a function can read: it raises ValueError for another notation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name = "text"
 
-    val_share: float = _in("Data", 0.05, "Part of each folder kept for validation, by hash.", ge=0, lt=1)
-    test_share: float = _in("Data", 0.05, "Part kept for a final test, never read in training.", ge=0, lt=1)
-    workers: int | None = _in("Data", None, "Processes that read and crop pictures; 0 for none. [half the cores]", ge=0)
-    seed: int = _in("Data", 0, "Same seed, same pictures, same machine: same numbers.", ge=0)
+    def __init__(self, read: Callable[[str], object]) -> None:
+        self._read = read
 
-    encoder: Literal["vgg16", "vgg19", "resnet50"] = _in(
-        "Network", "vgg16", "vgg16 is embedded; vgg19 needs --encoder-weights; resnet50 is else fetched."
-    )
-    encoder_weights: Path | None = _in("Network", None, "The encoder's file, as `impasto weights import` writes it.")
-    widths: str = _in(
-        "Network",
-        WIDTHS,
-        "The decoder's channels after each convolution but the last (RGB); / where the size doubles, three times.",
-    )
-    decoder: Path | None = _in("Network", None, "A decoder to start from, its widths included. [random weights]")
-    partial_adain: Literal["auto", "none", "doublings", "all"] = _in(
-        "Network",
-        "auto",
-        "Where the decoder moves statistics towards the style's once more: before the size doubles, or after all "
-        "layers. auto is as --decoder has it, and doublings without one.",
-    )
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            self._read(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
-    steps: int = _in("Schedule", 40_000, "Steps in all.", ge=1)
-    batch: int = _in(
-        "Schedule", 12, "Pictures a step at the first crop size; fewer, by area, at larger ones, down to four.", ge=1
-    )
-    crops: str = _in("Schedule", CROPS, "Sides of the crops in pixels, each with its part of the steps.")
-    inversion_share: float = _in(
-        "Schedule",
-        0.1,
-        "Part of the steps, before all others, that only teach to bring pictures back: quick ones, without a pass "
-        "through the encoder. None are taken with --decoder.",
-        ge=0,
-        lt=1,
-    )
-    refresh: float = _in(
-        "Schedule",
-        0.25,
-        "New crops encoded a step, as part of the batch; the others are drawn from those encoded before. 1 is plain.",
-        gt=0,
-        le=1,
-    )
-    pool: int = _in("Schedule", 256, "Encoded crops kept to draw from.", ge=1)
-    optimizer: Literal["soap", "adam"] = _in(
-        "Schedule", "soap", "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024)."
-    )
-    betas: str | None = _in(
-        "Schedule",
-        None,
-        "Decays of the optimizer's averages of gradients and of their squares, as 0.98,0.995. "
-        f"[{BETAS['soap']} of soap, {BETAS['adam']} of adam]",
-    )
-    learning_rate: float = _in(
-        "Schedule",
-        6e-4,
-        "The rate after warm-up; it falls to 3 % along a cosine. Less with a good --decoder: 1.5e-4.",
-        gt=0,
-    )
-    warmup: int = _in("Schedule", 100, "Steps over which the rate rises.", ge=0)
-    clip: float = _in("Schedule", 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.", ge=0)
-    revive_every: int = _in(
-        "Schedule", 250, "Steps between looks for silent channels, which get new random weights; 0 for never.", ge=0
-    )
-    ema: float = _in("Schedule", 0.999, "Decay of the moving average of the weights.", ge=0, lt=1)
 
-    content_weight: float = _in(
-        "Losses", 1.0, "Weight of content: relu4_1 of the result against the AdaIN target.", ge=0
-    )
-    style_weight: float = _in("Losses", 10.0, "Weight of style: means and deviations at four taps.", ge=0)
-    identity_weight: float = _in("Losses", 160.0, "Weight of identity: a picture in its own style comes back.", ge=0)
-    identity_features_weight: float = _in(
-        "Losses", 0.0, "Weight of the same at the four taps, which costs a pass through the encoder.", ge=0
-    )
-    identity_share: float = _in(
-        "Losses", 0.25, "Part of a batch in its own style, up to --refresh and all but one.", ge=0, le=1
-    )
-    total_variation_weight: float = _in("Losses", 0.05, "Weight of total variation: less noise, less detail.", ge=0)
-    grid_weight: float = _in("Losses", 5000.0, "Weight of what repeats every 8 pixels, as rows of dots do.", ge=0)
-    range_weight: float = _in("Losses", 20.0, "Weight of what lies outside [0, 1].", ge=0)
-    adversarial: Literal["none", "wgan-gp"] = _in(
-        "Losses", "none", "A critic that tells results from styles (Gulrajani et al. 2017)."
-    )
-    adversarial_weight: float = _in("Losses", 0.05, "Weight of its opinion.", ge=0)
-
-    device: str = _in("Running", "auto", "auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "bfloat16"] = _in(
-        "Running", "auto", "auto computes in bfloat16 where the device does so natively."
-    )
-    threads: int = _in("Running", 0, "CPU threads of the network; 0 for every core.", ge=0, le=1024)
-    log_every: int = _in("Running", 25, "Steps between points of the curves.", ge=1)
-    validate_every: int = _in("Running", 500, "Steps between validations, each with a grid of pictures.", ge=1)
-    save_every: int = _in("Running", 500, "Steps between checkpoints.", ge=1)
-
-    @field_validator("widths")
-    @classmethod
-    def _widths_lead_to_rgb(cls, value: str) -> str:
-        decoder_layout(value)
-        return value
-
-    @field_validator("betas")
-    @classmethod
-    def _betas_are_decays(cls, value: str | None) -> str | None:
-        if value is not None:
-            decays(value)
-        return value
-
-    @field_validator("crops")
-    @classmethod
-    def _crops_fit(cls, value: str) -> str:
-        crop_shares(value)
-        return value
+def _in(group: str, type: Any, default: Any, description: str) -> Any:
+    return field(default=default, metadata={"group": group, "type": type, "help": description})
 
 
 def decoder_layout(widths: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -160,7 +74,7 @@ def decays(betas: str) -> tuple[float, float]:
 
 
 def crop_shares(crops: str) -> list[tuple[int, float]]:
-    """'128:0.6,256:0.4' -> sides and their parts of the steps, as given.
+    """'128:0.6,256:0.4' -> sides and their parts of the run, as given.
 
     Raises ValueError for another notation, and for sides that are not multiples of 8 from 16 on.
     """
@@ -171,5 +85,202 @@ def crop_shares(crops: str) -> list[tuple[int, float]]:
     except ValueError:
         pairs = []
     if not pairs or any(side < 16 or side % 8 or not 0 < share < float("inf") for side, share in pairs):
-        raise ValueError(f"expected sides, multiples of 8 from 16 on, with their parts of the steps, as in {CROPS}")
+        raise ValueError(f"expected sides, multiples of 8 from 16 on, with their parts of the run, as in {CROPS}")
     return pairs
+
+
+def device_name(name: str) -> str:
+    """auto, cpu, cuda or cuda:N. Raises ValueError for another."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("expected auto, cpu, cuda or cuda:N")
+    return name
+
+
+COUNT: Final = click.IntRange(min=0)
+AT_LEAST_ONE: Final = click.IntRange(min=1)
+AMOUNT: Final = Number(min=0)
+PART: Final = Number(min=0, max=1, max_open=True)
+FILE: Final = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of `impasto train`. Losses' weights of 0 leave a loss out."""
+
+    val_share: float = _in("Data", PART, 0.05, "Part of each folder kept for validation, by hash.")
+    test_share: float = _in("Data", PART, 0.05, "Part kept for a final test, never read in training.")
+    workers: int = _in("Data", COUNT, 0, "Threads that read pictures; 0 for one a core.")
+    picture_memory: int | None = _in(
+        "Data",
+        AT_LEAST_ONE,
+        None,
+        "Bytes of the device's memory for decoded pictures; others come in turn. [2 GiB, or a quarter of a GPU's]",
+    )
+    cache: Path | None = _in(
+        "Data", FILE, None, "Folder for what is known of pictures, which all runs share. [$XDG_CACHE_HOME/impasto]"
+    )
+    seed: int = _in("Data", COUNT, 0, "Same seed, same pictures, same machine: same numbers.")
+
+    encoder: Literal["vgg16", "vgg19", "resnet50"] = _in(
+        "Network",
+        click.Choice(["vgg16", "vgg19", "resnet50"]),
+        "vgg16",
+        "vgg16 is embedded; vgg19 needs --encoder-weights; resnet50 is else fetched.",
+    )
+    encoder_weights: Path | None = _in(
+        "Network", FILE, None, "The encoder's file, as `impasto weights import` writes it."
+    )
+    widths: str = _in(
+        "Network",
+        Notation(decoder_layout),
+        WIDTHS,
+        "The decoder's channels after each convolution but the last (RGB); / where the size doubles, three times.",
+    )
+    decoder: Path | None = _in("Network", FILE, None, "A decoder to start from, its widths included. [random weights]")
+    partial_adain: Literal["auto", "none", "doublings", "all"] = _in(
+        "Network",
+        click.Choice(["auto", "none", "doublings", "all"]),
+        "auto",
+        "Where the decoder moves statistics towards the style's once more: before the size doubles, or after all "
+        "layers. auto is as --decoder has it, and doublings without one.",
+    )
+
+    adain_gain: float | None = _in(
+        "Network",
+        AMOUNT,
+        None,
+        "How many times AdaIN may enlarge a channel's deviation, which softens the stripes of smooth skies: 12 costs "
+        "nothing. 0 for any. [as --decoder has it, any without one]",
+    )
+
+    steps: int = _in("Schedule", AT_LEAST_ONE, 40_000, "Steps in all.")
+    minutes: float | None = _in(
+        "Schedule",
+        Number(min=0, min_open=True),
+        None,
+        "Minutes in all, in place of --steps: from the command's start to its end, the schedule fitted to them.",
+    )
+    batch: int = _in(
+        "Schedule",
+        AT_LEAST_ONE,
+        12,
+        "Pictures a step at the first crop size; fewer, by area, at larger ones, down to four.",
+    )
+    crops: str = _in(
+        "Schedule", Notation(crop_shares), CROPS, "Sides of the crops in pixels, each with its part of the steps."
+    )
+    inversion_share: float = _in(
+        "Schedule",
+        PART,
+        0.1,
+        "Part of the steps, before all others, that only teach to bring pictures back: quick ones, without a pass "
+        "through the encoder. None are taken with --decoder.",
+    )
+    refresh: float = _in(
+        "Schedule",
+        Number(min=0, max=1, min_open=True),
+        0.25,
+        "New crops encoded a step, as part of the batch; the others are drawn from those encoded before. 1 is plain.",
+    )
+    pool: int = _in("Schedule", AT_LEAST_ONE, 256, "Encoded crops kept to draw from.")
+    optimizer: Literal["soap", "adam"] = _in(
+        "Schedule",
+        click.Choice(["soap", "adam"]),
+        "soap",
+        "soap is Adam in coordinates that follow the gradients (Vyas et al. 2024).",
+    )
+    betas: str | None = _in(
+        "Schedule",
+        Notation(decays),
+        None,
+        "Decays of the optimizer's averages of gradients and of their squares, as 0.98,0.995. "
+        f"[{BETAS['soap']} of soap, {BETAS['adam']} of adam]",
+    )
+    learning_rate: float = _in(
+        "Schedule",
+        Number(min=0, min_open=True),
+        6e-4,
+        "The rate after warm-up; it falls to 3 % along a cosine. Less with a good --decoder: 1.5e-4.",
+    )
+    warmup: int = _in("Schedule", COUNT, 100, "Steps over which the rate rises.")
+    clip: float = _in("Schedule", AMOUNT, 5.0, "Gradients of a larger norm are scaled down to it; 0 lets them be.")
+    revive_every: int = _in(
+        "Schedule", COUNT, 250, "Steps between looks for silent channels, which get new random weights; 0 for never."
+    )
+    ema: float = _in("Schedule", PART, 0.999, "Decay of the moving average of the weights.")
+
+    content_weight: float = _in(
+        "Losses", AMOUNT, 1.0, "Weight of content: relu4_1 of the result against the AdaIN target."
+    )
+    style_weight: float = _in("Losses", AMOUNT, 10.0, "Weight of style: means and deviations at four taps.")
+    identity_weight: float = _in("Losses", AMOUNT, 160.0, "Weight of identity: a picture in its own style comes back.")
+    identity_features_weight: float = _in(
+        "Losses", AMOUNT, 0.0, "Weight of the same at the four taps, which costs a pass through the encoder."
+    )
+    identity_share: float = _in(
+        "Losses",
+        Number(min=0, max=1),
+        0.25,
+        "Part of a batch in its own style, up to --refresh and all but one.",
+    )
+    total_variation_weight: float = _in("Losses", AMOUNT, 0.05, "Weight of total variation: less noise, less detail.")
+    grid_weight: float = _in("Losses", AMOUNT, 5000.0, "Weight of what repeats every 8 pixels, as rows of dots do.")
+    range_weight: float = _in("Losses", AMOUNT, 20.0, "Weight of what lies outside [0, 1].")
+    adversarial: Literal["none", "wgan-gp"] = _in(
+        "Losses",
+        click.Choice(["none", "wgan-gp"]),
+        "none",
+        "A critic that tells results from styles (Gulrajani et al. 2017).",
+    )
+    adversarial_weight: float = _in("Losses", AMOUNT, 0.05, "Weight of its opinion.")
+
+    device: str = _in("Running", Notation(device_name), "auto", "auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16"] = _in(
+        "Running",
+        click.Choice(["auto", "float32", "bfloat16"]),
+        "auto",
+        "auto computes in bfloat16 where the device does so natively.",
+    )
+    launch: Literal["plain", "recorded", "compiled"] = _in(
+        "Running",
+        click.Choice(["plain", "recorded", "compiled"]),
+        "recorded",
+        "How a GPU is told of a step: kernel by kernel, as one CUDA graph, or as one of what torch's compiler made of "
+        "it, which takes a minute or so for each size of crops.",
+    )
+    threads: int = _in("Running", click.IntRange(0, 1024), 0, "CPU threads of the network; 0 for every core.")
+    log_every: int = _in("Running", AT_LEAST_ONE, 25, "Steps between points of the curves.")
+    validate_every: int = _in("Running", AT_LEAST_ONE, 500, "Steps between validations, each with a grid of pictures.")
+    save_every: int = _in("Running", AT_LEAST_ONE, 500, "Steps between checkpoints.")
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        """Options by name, of the command line's text or of a checkpoint's JSON; the rest as by default.
+
+        Raises TrainingError, which names each that is wrong.
+        """
+        known = {entry.name: entry for entry in fields(cls)}
+        values: dict[str, Any] = {}
+        faults = [f"{flag(name)}: is not known" for name in given if name not in known]
+        for name, value in given.items():
+            if name in known and value is not None:
+                try:
+                    values[name] = known[name].metadata["type"].convert(value, None, None)
+                except click.BadParameter as fault:
+                    faults.append(f"{flag(name)}: {fault.message.rstrip('.')}; found {value!r}")
+        if faults:
+            raise TrainingError("; ".join(faults))
+        return cls(**values)
+
+    def but(self, **changes: Any) -> Self:
+        """The same with some options changed."""
+        return replace(self, **changes)
+
+    def json(self) -> dict[str, Any]:
+        """What `read` takes, as JSON can hold it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+
+def flag(name: str) -> str:
+    """An option as it is typed."""
+    return f"--{name.replace('_', '-')}"

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.training import checkpoint
-from app.training.loop import CHECKPOINT
+from app.training.loop.run import CHECKPOINT
 from app.training.options import crop_shares
 
 CURVES = {

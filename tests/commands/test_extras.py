@@ -34,23 +34,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 PICTURES = ("--content", "content", "--style", "style")
-COMMANDS = {
-    "train": ("train", *PICTURES, "--out", "run", "--val-share", "0", "--test-share", "0", "--steps", "1"),
-    "evaluate": ("evaluate", *PICTURES),
-    "weights": ("weights", "import", "--torchvision", "vgg16"),
-}
+TRAIN = ("train", *PICTURES, "--out", "run", "--val-share", "0", "--test-share", "0", "--steps", "1", "--crops", "16")
+IMPORT = ("weights", "import", "--torchvision", "vgg16")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_without_torchvision(folder: Path, name: str) -> None:
-    status, said = impasto(folder, *COMMANDS[name], without="torchvision")
+def test_without_torchvision(folder: Path) -> None:
+    status, said = impasto(folder, *IMPORT, without="torchvision")
     assert status == 1
     assert said.splitlines()[-1] == "Error: torchvision is not installed: pip install 'impasto[train]'"
-    assert not (folder / "run" / "decoder.safetensors").exists()
+
+
+def test_to_train_and_to_judge_need_no_torchvision(folder: Path) -> None:
+    status, said = impasto(folder, *TRAIN, "--cache", "cache", without="torchvision")
+    assert status == 0, said
+    decoder = folder / "run" / "decoder.safetensors"
+    status, said = impasto(folder, "evaluate", str(decoder), *PICTURES, "--size", "32", without="torchvision")
+    assert status == 0, said
 
 
 def test_without_tensorboard(folder: Path) -> None:
-    status, said = impasto(folder, *COMMANDS["train"], without="tensorboard")
+    status, said = impasto(folder, *TRAIN, "--cache", "cache", without="tensorboard")
     assert status == 1
     assert "pip install 'impasto[train]'" in said.splitlines()[-1]
 
@@ -59,7 +62,7 @@ def test_with_a_torchvision_of_another_build(folder: Path) -> None:
     broken = folder / "packages"
     broken.mkdir()
     (broken / "torchvision.py").write_text(BROKEN)
-    status, said = impasto(folder, *COMMANDS["weights"], path=broken)
+    status, said = impasto(folder, *IMPORT, path=broken)
     assert status == 1
     assert "does not fit the torch it meets" in said.splitlines()[-1]
 

@@ -270,3 +270,24 @@ def test_an_empty_folder_with_more_below_says_how_to_go_there(folder: Path) -> N
     ended = call(str(folder / "empty"), "--style", str(folder / "styles/coffee.png"))
     assert ended.exit_code == 2
     assert "-r goes into the folders below it" in ended.stderr
+
+
+def test_a_pipe_of_nothing_at_either_end_is_refused(folder: Path) -> None:
+    command = (sys.executable, "-m", "app", "stylize", "-", "--style", "styles/coffee.png", "-o", "out.png")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    closed = subprocess.run(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, timeout=120, preexec_fn=lambda: os.close(0)
+    )
+    assert closed.returncode == 2
+    assert closed.stderr.splitlines()[-1] == b"Error: -: standard input is closed"
+    ours, theirs = os.openpty()
+    try:
+        arguments = ("photos/cat.png", "--style", "styles/coffee.png", "-o", "-")
+        terminal = subprocess.run(
+            (*command[:4], *arguments), cwd=folder, env=environment, stdout=theirs, stderr=subprocess.PIPE, timeout=120
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert terminal.returncode == 2
+    assert b"is a terminal" in terminal.stderr.splitlines()[-1]

@@ -12,11 +12,12 @@ from contextlib import suppress
 from http.client import HTTPResponse
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.e2e.server import Server
-from tests.pictures import jpeg, photo, png
+from tests.pictures import heic, jpeg, photo, png
 
 CONTENT = jpeg(photo("astronaut", 64))
 STYLE = jpeg(photo("coffee", 64))
@@ -152,7 +153,10 @@ UNREADABLE = {
     "pdf": b"%PDF-1.7\n1 0 obj<<>>endobj\n%%EOF",
     "zip": archive(),
     "header-only": CONTENT[:20],
+    "video": b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(500),
+    "truncated-heic": heic(photo("astronaut", 64))[:1000],
 }
+NOTHING = png(np.zeros((20, 20, 4), np.uint8))
 
 
 @pytest.mark.parametrize("field", ["content", "style", "mask"])
@@ -161,6 +165,29 @@ def test_a_file_that_is_no_picture_is_named(client: httpx.Client, kind: str, fie
     files = {"content": CONTENT, "style": STYLE, field: ("photo.jpg", UNREADABLE[kind], "image/jpeg")}
     body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
     assert body["field"] in (field, f"{field}[0]")
+
+
+@pytest.mark.parametrize("field", ["content", "style"])
+def test_a_picture_with_nothing_to_see_is_named(client: httpx.Client, field: str) -> None:
+    files = {"content": CONTENT, "style": STYLE, field: NOTHING}
+    body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
+    assert "transparent everywhere" in body["detail"]
+    assert body["field"] in (field, f"{field}[0]")
+
+
+def test_a_mask_that_would_hardly_act_is_named_with_its_brightest_level(client: httpx.Client) -> None:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[:10] = 7
+    files = [
+        ("content", CONTENT),
+        ("style", STYLE),
+        ("style", STYLE),
+        ("mask", png(labels // 7)),
+        ("mask", png(labels)),
+    ]
+    body = problem(client.post("/stylize", files=files), 422, "unreadable-image")
+    assert body["field"] == "mask[1]"
+    assert "brightest level is 7 of 255" in body["detail"]
 
 
 def test_the_bad_one_of_several_styles_is_named(client: httpx.Client) -> None:

@@ -97,8 +97,9 @@ def test_a_request_whose_time_is_over_gets_504_and_is_not_started(broken: Server
     assert batches(broken) == before + 1
 
 
-def raw_request(content: bytes, version: str = "1.1") -> bytes:
-    request = httpx.Request("POST", "http://a/stylize", files={"content": content, "style": STYLE})
+def raw_request(content: bytes, version: str = "1.1", **fields: str) -> bytes:
+    files = {"content": content, "style": STYLE}
+    request = httpx.Request("POST", "http://a/stylize", files=files, data=fields)
     body = request.read()
     lines = (f"POST /stylize HTTP/{version}", "Host: a", f"Content-Type: {request.headers['Content-Type']}")
     return "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode() + body

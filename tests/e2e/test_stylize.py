@@ -13,7 +13,7 @@ from app.engine.base import Job
 from app.engine.create import create_engine
 from app.network.blend import shares
 from tests.e2e.server import Server
-from tests.pictures import jpeg, photo, png
+from tests.pictures import heic, jpeg, photo, png
 
 CONTENT = png(photo("astronaut", 160))
 STYLE = png(photo("coffee", 160))
@@ -206,6 +206,52 @@ def test_transparency_is_kept_in_png_and_laid_on_white_in_jpeg(client: httpx.Cli
     assert np.array_equal(np.asarray(kept)[..., 3], rgba[..., 3])
     flat = pixels(stylize(client, *files, format="jpeg", quality=95))
     assert flat[:40, :40].min() >= 250
+
+
+def test_what_is_transparent_counts_for_nothing_in_a_photo_and_in_a_style(client: httpx.Client) -> None:
+    def canvas(name: str) -> bytes:
+        rgba = np.zeros((300, 280, 4), np.uint8)
+        rgba[60:220, 41:201] = np.dstack([photo(name, 160), np.full((160, 160), 255, np.uint8)])
+        return png(rgba)
+
+    plain = result(client)
+    assert np.array_equal(result(client, ("content", CONTENT), ("style", canvas("coffee"))), plain)
+    answer = stylize(client, ("content", canvas("astronaut")), ("style", STYLE), format="png")
+    rgba = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert rgba.shape == (300, 280, 4)
+    assert np.array_equal(rgba[60:220, 41:201, :3], plain)
+    assert rgba[..., 3].sum() == 160 * 160 * 255
+
+
+def test_a_round_cut_out_is_painted_more_like_what_it_was_cut_from_than_on_white(client: httpx.Client) -> None:
+    down, across = np.mgrid[-1:1:160j, -1:1:160j]
+    disc = np.hypot(down, across) < 0.8
+    whole = result(client)
+
+    def cut(name: str) -> tuple[bytes, bytes]:
+        rgba = np.dstack([photo(name, 160), disc * np.uint8(255)])
+        return png(rgba), png(np.where(disc[..., None], rgba[..., :3], np.uint8(255)))
+
+    contents = [(("content", file), ("style", STYLE)) for file in cut("astronaut")]
+    styles = [(("content", CONTENT), ("style", file)) for file in cut("coffee")]
+    for transparent, white in (contents, styles):
+        off, apart = (np.abs(result(client, *files) - whole)[disc].mean() for files in (transparent, white))
+        assert off < apart / 2, (off, apart)
+
+
+def test_a_phones_photo_is_painted_upright_and_comes_back_as_jpeg(client: httpx.Client) -> None:
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    phone = heic(photo("astronaut", 160)[:96], lying.tobytes())
+    answer = stylize(client, ("content", phone), ("style", heic(photo("coffee", 160))))
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert pixels(answer).shape == (160, 96, 3)
+    upright = png(np.rot90(photo("astronaut", 160)[:96], -1))
+    expected = result(client, ("content", upright), ("style", STYLE))
+    assert (
+        np.abs(pixels(answer) - expected).mean()
+        < np.abs(pixels(answer) - np.asarray(Image.open(io.BytesIO(upright)), int)).mean() / 2
+    )
 
 
 def test_a_page_of_a_configured_origin_may_call_and_read_the_headers(client: httpx.Client) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from app.cores import available_cores
+from app.engine import create
 from app.engine.create import EngineUnavailable, create_engine
 
 WITHOUT_NCNN = """
@@ -51,6 +52,40 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(EngineUnavailable, match=f"{absent} is not there.*set the device to 'auto' or 'cpu'"):
         create_engine("torch", absent)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_cuda_it_is_said_why(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineUnavailable, match=r"torch finds no CUDA device \(.+\); set the device"):
+        create_engine("torch", "cuda")
+    monkeypatch.setattr(create, "_has_nvidia_driver", lambda: True)
+    assert create_engine("auto", "auto", threads=1).name.startswith("ncnn")
+    assert "an NVIDIA driver is here, but torch finds no CUDA device (" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 18 MiB"), "too little memory free .*nvidia-smi"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), "too little memory free .*nvidia-smi"),
+        (
+            RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for"),
+            r"does not run the network \(CUDA error: no kernel image is .* on the device\); set the device",
+        ),
+    ],
+)
+def test_a_gpu_that_cannot_run_the_network_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, advice: str
+) -> None:
+    def to_device(self: torch.nn.Module, *_: object, **__: object) -> torch.nn.Module:
+        raise error
+
+    monkeypatch.setattr(create, "_cuda_devices", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.nn.Module, "to", to_device)
+    with pytest.raises(EngineUnavailable, match=advice) as refused:
+        create_engine("torch", "cuda")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

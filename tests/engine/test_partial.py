@@ -91,8 +91,9 @@ def test_statistics_of_parts_are_those_of_all_of_it() -> None:
     share = random.uniform(0, 1, (2, 12, 14)).astype(np.float32)
     share[1] = 0
     for part in (slice(0, 6), slice(6, 14)):
-        alike.add(layer[:, :, part], np.full((2, 1, 1), 0.5, np.float32))
-        masked.add(layer[:, :, part], share[:, :, part])
+        everywhere = ShareMap(np.full((2, 1), 0.5, np.float32)).weights(slice(0, 12), part)
+        alike.add(layer[:, :, part], everywhere)
+        masked.add(layer[:, :, part], ShareMap(share.reshape(2, -1), (12, 14)).weights(slice(0, 12), part))
     [every] = alike.statistics
     np.testing.assert_allclose(every.mean, layer.mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(every.std, np.sqrt(layer.var((1, 2)) + EPSILON), rtol=1e-4)

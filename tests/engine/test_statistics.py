@@ -14,14 +14,22 @@ from app.network.blend import EPSILON
     seed=st.integers(0, 9),
 )
 def test_moments_of_parts_are_those_of_the_whole(cuts: list[int], offset: float, seed: int) -> None:
-    values = (offset + np.random.default_rng(seed).gamma(2, 3, (5, 1000))).astype(np.float32)
-    moments = Moments()
-    for part in np.split(values, sorted(cuts), axis=1):
-        moments.add(part)
+    random = np.random.default_rng(seed)
+    values = (offset + random.gamma(2, 3, (5, 1000))).astype(np.float32)
+    seen = random.uniform(0, 1, 1000).astype(np.float32)
+    seen[random.integers(0, 900) :][:100] = 0
+    alike, weighted = Moments(), Moments()
+    for part, weights in zip(np.split(values, sorted(cuts), axis=1), np.split(seen, sorted(cuts)), strict=True):
+        alike.add(part)
+        weighted.add(part, weights)
     exact = values.astype(np.float64)
-    assert moments.count == 1000
-    np.testing.assert_allclose(moments.statistics.mean, exact.mean(axis=1), rtol=1e-6)
-    np.testing.assert_allclose(moments.statistics.std, np.sqrt(exact.var(axis=1) + EPSILON), rtol=1e-6)
+    assert alike.weight == 1000
+    np.testing.assert_allclose(alike.statistics.mean, exact.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(alike.statistics.std, np.sqrt(exact.var(axis=1) + EPSILON), rtol=1e-6)
+    mean = np.average(exact, axis=1, weights=seen)
+    variance = np.average((exact - mean[:, None]) ** 2, axis=1, weights=seen)
+    np.testing.assert_allclose(weighted.statistics.mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(weighted.statistics.std, np.sqrt(variance + EPSILON), rtol=1e-6)
 
 
 def test_small_variance_far_from_zero_survives() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.engine.base import stylize_steps
 from app.engine.features import Memory, Spilled, feature_store
 from app.engine.ncnn import NcnnEngine
 from app.engine.tiles import Limits, columns
@@ -69,6 +70,41 @@ def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
     work = job(content, ("coffee", "rocket"), (1, 1), 1.0, gradient_masks(content))
     [tiled], [whole] = engine("torch", limits).stylize([work]), engine("torch", WHOLE).stylize([work])
     assert differences(tiled, whole).max() <= 1
+
+
+@pytest.mark.parametrize("library", ["ncnn", "torch"])
+def test_pictures_that_take_turns_at_steps_are_to_the_bit_what_each_is_alone(library: str) -> None:
+    tiled = engine(library, SPILLED)
+    works = [job(photo("astronaut")[:171, :242]), job(photo("chelsea")[:60, :50]), job(photo("coffee")[:200, :170])]
+    alone = [tiled.stylize([work])[0] for work in works]
+    runs = {number: stylize_steps(tiled, [work]) for number, work in enumerate(works)}
+    results = {}
+    while runs:
+        for number, steps in list(runs.items()):
+            try:
+                next(steps)
+            except StopIteration as end:
+                (results[number],) = end.value
+                del runs[number]
+    assert all(np.array_equal(results[number], picture) for number, picture in enumerate(alone))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files where Linux lists them")
+def test_a_picture_given_up_between_two_steps_leaves_no_file_behind() -> None:
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    tiled = engine("ncnn", SPILLED)
+    work = job(photo("astronaut")[:64, :64])
+    count = sum(1 for _ in stylize_steps(tiled, [work]))
+    before = files()
+    for taken in range(0, count, 5):
+        steps = stylize_steps(tiled, [work])
+        for _ in range(taken):
+            next(steps)
+        assert files() > before or not taken
+        steps.close()
+        assert files() == before
 
 
 @pytest.mark.parametrize("library", ["ncnn", "torch"])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.engine.styles import StyleLibrary, style_id
 from app.http.fields import Asked, read_fields
 from app.http.forms import File, Form
 from app.http.problems import Problem
 from app.network.blend import ChannelStatistics, StyleCode
+from app.styles.library import StyleLibrary, style_id
 from tests.pictures import jpeg, photo, png
 
 KNOWN = "0123456789abcdef0123456789abcdef"

@@ -11,13 +11,14 @@ from PIL import Image
 
 from app.images.decode import decode, decode_mask, decode_style
 from app.images.errors import ImageError, UnreadableImage
-from tests.images.files import photo, saved, small
+from tests.images.files import chunk, heic, photo, saved, small
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it warns and then raises
 
 LIMIT = 1_000_000
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
+TURNED = EXIF.tobytes()  # Pillow takes the orientation out of an object it saves as AVIF
 ALPHA = np.dstack((small(), np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))))
 FILES = {
     "jpeg": saved(small(), "jpeg", exif=EXIF),
@@ -35,6 +36,8 @@ FILES = {
     "fax tiff": saved(Image.fromarray(small()).convert("1"), "tiff", compression="group4"),
     "bmp": saved(small(), "bmp"),
     "gif": saved(small(), "gif"),
+    "heic": heic(small(), exif=TURNED),
+    "heic with alpha": heic(ALPHA),
 }
 kinds = st.sampled_from(sorted(FILES))
 
@@ -92,7 +95,8 @@ def with_right_checksums(file: bytearray) -> bytes:
 @pytest.mark.parametrize("kind", sorted(FILES))
 def test_a_truncated_file_is_refused_wherever_it_stops(kind):
     file = FILES[kind]
-    spare = {"gif": 2, "fax tiff": 4}.get(kind, 0)  # their last bytes only say that no further picture follows
+    # Their last bytes only say that it is over, or that no further picture follows.
+    spare = 12 if kind.endswith("png") else 2 if kind.endswith("jpeg") else {"gif": 2, "fax tiff": 4}.get(kind, 0)
     for length in {*range(1, 100, 7), *range(100, len(file), max(1, len(file) // 40)), len(file) - spare - 1}:
         with pytest.raises(UnreadableImage):
             decode(BytesIO(file[:length]), max_pixels=LIMIT)
@@ -106,14 +110,64 @@ def test_a_large_truncated_photo_is_refused():
                 decode(BytesIO(file[: int(len(file) * part)]), max_pixels=LIMIT)
 
 
-@pytest.mark.parametrize("kind", [b"IHDR", b"IDAT", b"IEND", b"eXIf"])
-def test_a_png_with_a_wrong_checksum_is_refused(kind):
-    file = bytearray(FILES["png"])
+def with_wrong_checksum(file: bytes, kind: bytes) -> bytes:
     at = file.index(kind)
     end = at + 4 + int.from_bytes(file[at - 4 : at])
-    file[end] ^= 1
+    return file[:end] + bytes((file[end] ^ 1,)) + file[end + 1 :]
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
+def test_a_png_with_a_wrong_checksum_of_what_pixels_need_is_refused(kind):
     with pytest.raises(UnreadableImage, match="checksum"):
-        decode(BytesIO(bytes(file)), max_pixels=LIMIT)
+        decode(BytesIO(with_wrong_checksum(FILES["palette png"], kind)), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"iTXt", b"zTXt", b"eXIf", b"iCCP", b"tIME", b"pHYs", b"prVt", b"IEND"])
+def test_a_png_with_another_wrong_checksum_is_read(kind):
+    plain = saved(small(), "png", exif=TURNED)
+    if kind not in plain:
+        plain = plain[:33] + chunk(kind, b"Comment\0 by some program") + plain[33:]
+    upright = decode(BytesIO(plain), max_pixels=LIMIT).rgb
+    assert upright.shape == (64, 48, 3)
+    np.testing.assert_array_equal(decode(BytesIO(with_wrong_checksum(plain, kind)), max_pixels=LIMIT).rgb, upright)
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0\0\0\0IEND", b"no chunk at all, and long", bytes(500)])
+def test_a_png_needs_no_end_chunk_where_its_pixels_are_all_there(tail):
+    file = saved(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8), "png")
+    whole = decode(BytesIO(file), max_pixels=LIMIT).rgb
+    np.testing.assert_array_equal(decode(BytesIO(file[:-12] + tail), max_pixels=LIMIT).rgb, whole)
+    second = file.index(b"IDAT", file.index(b"IDAT") + 4) - 4  # where the first chunk of pixels ends
+    with pytest.raises(UnreadableImage):
+        decode(BytesIO(file[:second] + tail), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("tail", [b"", b"\xff", b"\0", bytes(500)])
+def test_a_jpeg_needs_no_end_marker_where_its_pixels_are_all_there(progressive, tail):
+    file = saved(photo("coffee"), "jpeg", exif=TURNED, progressive=progressive)
+    whole = decode(BytesIO(file), max_pixels=LIMIT).rgb
+    np.testing.assert_array_equal(decode(BytesIO(file[:-2] + tail), max_pixels=LIMIT).rgb, whole)
+    for cut in (40, 300, 4000):
+        with pytest.raises(UnreadableImage, match="truncated"):
+            decode(BytesIO(file[:-cut] + tail), max_pixels=LIMIT)
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused():
+    file = saved(photo("coffee"), "jpeg", progressive=True)
+    last = file.rindex(b"\xff\xda")
+    for at in (last, file.rindex(b"\xff\xc4", 0, last)):
+        with pytest.raises(UnreadableImage, match="truncated"):
+            decode(BytesIO(file[:at]), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "avif", "tiff", "bmp", "gif"])
+def test_what_follows_the_end_is_left_alone(format):
+    file = saved(small(), format)
+    for tail in (b"\0", bytes(700), b"<!-- a comment of some server -->", saved(small(), "jpeg")):
+        np.testing.assert_array_equal(
+            decode(BytesIO(file + tail), max_pixels=LIMIT).rgb, decode(BytesIO(file), max_pixels=LIMIT).rgb
+        )
 
 
 @pytest.mark.parametrize(
@@ -125,8 +179,9 @@ def test_a_png_with_a_wrong_checksum_is_refused(kind):
         (b'\n<?xml version="1.0"?><svg/>', "an SVG drawing"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo"),
         (b"\0\0\0\x14ftypisom\0\0\0\0mp42", "a video"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "a video"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video"),
         (b"P6 2 2 255\n" + bytes(12), "no picture of a supported format"),
         (bytes(1000), "no picture of a supported format"),
     ],

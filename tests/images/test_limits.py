@@ -14,7 +14,7 @@ from PIL import Image
 
 from app.images.decode import decode
 from app.images.errors import ImageError, TooManyPixels, UnreadableImage
-from tests.images.files import PIXELS, chunk, photo, png, saved, small, tiff
+from tests.images.files import PIXELS, chunk, heic, photo, png, saved, small, tiff
 
 HUGE = 60_000
 WEBP = b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (HUGE - 1).to_bytes(3, "little") * 2 + bytes(40)
@@ -30,11 +30,10 @@ def huge_jpeg() -> bytes:
     return bytes(file)
 
 
-def huge_avif() -> bytes:
-    file = bytearray(saved(small(), "avif"))
-    extents = file.index(b"ispe")
-    file[extents + 8 : extents + 16] = struct.pack(">II", 16_000, 16_000)
-    return bytes(file)
+def of_size(file: bytes, width: int, height: int) -> bytes:
+    """An AVIF or HEIC that says it has another size than it has."""
+    at = file.index(b"ispe") + 8
+    return file[:at] + struct.pack(">II", width, height) + file[at + 8 :]
 
 
 @contextmanager
@@ -72,14 +71,31 @@ def test_a_promise_of_too_many_pixels_is_refused_from_the_header(file, monkeypat
     assert (refusal.value.width, refusal.value.height, refusal.value.limit) == (HUGE, HUGE, PIXELS)
 
 
-def test_avif_of_too_many_pixels_is_refused_before_they_are_decoded():
+@pytest.mark.parametrize("make", [saved, heic], ids=["avif", "heic"])
+def test_avif_and_heic_of_too_many_pixels_are_refused_before_they_are_decoded(make):
+    file = of_size(make(small(), *(("avif",) if make is saved else ())), 16_000, 16_000)
     with at_most(1), pytest.raises(TooManyPixels):
-        decode(BytesIO(huge_avif()), max_pixels=PIXELS)
+        decode(BytesIO(file), max_pixels=PIXELS)
 
 
-@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "avif", "tiff", "bmp", "gif"])
+def test_a_heic_that_is_larger_than_it_says_is_refused():
+    file = of_size(heic(np.zeros((1024, 1024, 3), np.uint8), quality=10), 64, 48)
+    with at_most(1), pytest.raises(UnreadableImage):
+        decode(BytesIO(file), max_pixels=PIXELS)
+
+
+def test_a_heic_whose_metadata_belong_to_thousands_of_pictures_is_refused():
+    file = bytearray(heic(small(), exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"))
+    tie = file.index(b"cdsc")
+    assert file[tie + 6 : tie + 8] == b"\0\1"
+    file[tie + 6 : tie + 8] = b"\xff\xff"
+    with pytest.raises(UnreadableImage, match="too many pictures"):
+        decode(BytesIO(bytes(file) + bytes(10_000)), max_pixels=PIXELS)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "avif", "heif", "tiff", "bmp", "gif"])
 def test_the_limit_is_exact_and_the_callers_own(format):
-    file = saved(small(), format)
+    file = heic(small()) if format == "heif" else saved(small(), format)
     assert decode(BytesIO(file), max_pixels=48 * 64).rgb.shape == (48, 64, 3)
     with pytest.raises(TooManyPixels, match="64 x 48"):
         decode(BytesIO(file), max_pixels=48 * 64 - 1)
@@ -101,11 +117,20 @@ def test_text_and_private_chunks_of_a_png_are_never_unpacked():
     np.testing.assert_array_equal(rgb, small())
 
 
+def test_texts_that_might_hold_an_orientation_are_unpacked_a_little_and_a_few_times():
+    bomb = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"a" * 50_000_000, 9))
+    packet = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"xmlns:tiff:Orientation " * 2_000_000, 9))
+    plain = saved(small(), "png")
+    with at_most(8):
+        rgb = decode(BytesIO(plain[:33] + packet + bomb * 20 + plain[33:]), max_pixels=PIXELS).rgb
+    np.testing.assert_array_equal(rgb, small())
+
+
 def test_a_profile_that_unpacks_without_end_is_given_up():
     plain = saved(small(), "png")
     bomb = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100_000_000), 9))
-    with at_most(10):
-        rgb = decode(BytesIO(plain[:33] + bomb + plain[33:]), max_pixels=PIXELS).rgb
+    with at_most(20):
+        rgb = decode(BytesIO(plain[:33] + bomb * 100 + plain[33:]), max_pixels=PIXELS).rgb
     np.testing.assert_array_equal(rgb, small())
 
 

@@ -107,3 +107,14 @@ def test_a_flat_channel_takes_the_styles_mean_and_nothing_blows_up() -> None:
     content, style = np.full((CHANNELS, ROWS, COLUMNS), 2.0), features(1)[0]
     result = mixed(content, [style], shares([1]))
     np.testing.assert_allclose(result, np.broadcast_to(style.mean((1, 2), keepdims=True), result.shape), rtol=1e-3)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 3))
+def test_a_gain_bounds_how_far_each_channel_is_enlarged_and_leaves_means_the_styles(seed: int, gain: float) -> None:
+    content, style = features(seed, 2)
+    mean, std = (statistic.double() for statistic in channel_statistics(torch.from_numpy(style[None])))
+    result = adain(torch.from_numpy(content[None]), mean, std, gain)[0].numpy()
+    free = reference_adain(content, style)
+    for held, own, full in zip(result, content, free, strict=True):
+        np.testing.assert_allclose(held.mean(), full.mean(), rtol=1e-6)
+        np.testing.assert_allclose(held.std(), min(full.std(), gain * own.std()), rtol=1e-3)

@@ -52,10 +52,14 @@ def torch_module(matrix: Array) -> PartialAdaIN:
     return module
 
 
-def run(module: PartialAdaIN, x: Array, styles: list[tuple[Array, Array]], share: Array) -> Array:
+def run(
+    module: PartialAdaIN, x: Array, styles: list[tuple[Array, Array]], share: Array, visible: Array | None = None
+) -> Array:
     wanted = torch.tensor(np.array(styles))[None].float()
+    seen = None if visible is None else torch.from_numpy(visible)[None, None].float()
+    given = torch.from_numpy(x)[None].float(), wanted, torch.from_numpy(share)[None].float(), seen
     with torch.inference_mode():
-        result: Array = module(torch.from_numpy(x)[None].float(), wanted, torch.from_numpy(share)[None].float())[0]
+        result: Array = module(*given)[0]
     return np.asarray(result)
 
 
@@ -84,6 +88,26 @@ def test_each_style_meets_the_statistics_of_its_own_region(seed: int) -> None:
     for style, part in zip(styles, share, strict=True):
         expected += part * reference(x, style, matrix, part)
     np.testing.assert_allclose(run(torch_module(matrix), x, styles, small), expected, rtol=2e-3, atol=2e-3)
+
+
+@given(seeds)
+@settings(max_examples=30)
+def test_what_cannot_be_seen_is_in_no_statistics(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = features(random)
+    style = weighted(features(random), np.ones((ROWS, COLUMNS)))
+    matrix = random.normal(0, 0.3, (2 * CHANNELS, 2 * CHANNELS))
+    # At four times the layer's size, as a picture's alpha is.
+    seen = random.uniform(0.2, 1, (ROWS, COLUMNS))
+    seen[:, :3] = 0
+    x[:, :, :3] = 1e3
+    alpha = seen.repeat(4, 0).repeat(4, 1)
+    module = torch_module(matrix)
+    expected = reference(x, style, matrix, seen)
+    np.testing.assert_allclose(run(module, x, [style], np.ones((1, 1, 1)), alpha), expected, rtol=2e-3, atol=2e-3)
+    share = random.uniform(0.1, 0.9, (1, ROWS, COLUMNS))
+    expected = share[0] * reference(x, style, matrix, share[0] * seen) + (1 - share[0]) * x
+    np.testing.assert_allclose(run(module, x, [style], share, alpha), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_the_unit_matrix_is_adain_and_zeros_do_nothing() -> None:

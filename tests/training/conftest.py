@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.pictures import photo
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-SMALL = ("--widths", "16,16/16/8/8", "--pool", "6", "--threads", "1", "--workers", "0", "--val-share", "0")
+SMALL = ("--widths", "16,16/16/8/8", "--pool", "6", "--threads", "1", "--workers", "1", "--val-share", "0")
 
 
 def fill(folder: Path, count: int, seed: int, side: int = 64) -> Path:
@@ -28,6 +29,23 @@ def fill(folder: Path, count: int, seed: int, side: int = 64) -> Path:
         crop = picture[top : top + side, left : left + side]
         Image.fromarray(np.ascontiguousarray(crop[..., random.permutation(3)])).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs remember pictures, in place of the user's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The same on either, where there is the other."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,115 @@
+/**
+ * A client of the service for browsers (and for Node 20 and newer). It has no dependencies; copy it or import it.
+ *
+ *     import { Impasto } from "./api.js";
+ *     const impasto = new Impasto("http://127.0.0.1:8000/");
+ *     const result = await impasto.stylize({ content: photo, styles: [{ picture: painting }], strength: 0.8 });
+ *     image.src = URL.createObjectURL(result.picture);
+ *     await impasto.stylize({ content: other, styles: [{ id: result.styleIds[0] }] });   // no second upload
+ */
+
+/** @typedef {{id?: string, picture?: Blob, weight?: number, mask?: Blob}} Style  `id` is tried first; `picture` is sent where there is none, or the service has forgotten it. */
+/** @typedef {{content: Blob, styles: Style[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation. */
+/** @typedef {{picture: Blob, styleIds: (string|undefined)[], timing: Record<string, number>}} Result  `styleIds`: one for each style asked for; `timing`: milliseconds by stage. */
+/** @typedef {{id: string, name: string, credit: string, width: number, height: number, picture: string, thumbnail: string}} ReadyStyle  `picture`, `thumbnail`: absolute addresses. */
+
+/** What the service answered instead of a picture: an RFC 9457 problem. */
+export class ImpastoProblem extends Error {
+  /** @param {number} status @param {any} body @param {number|undefined} retryAfter seconds */
+  constructor(status, body, retryAfter) {
+    super(body.detail || body.title || `status ${status}`);
+    this.name = "ImpastoProblem";
+    this.status = status;
+    /** Stable, as `queue-full`. */
+    this.type = String(body.type || "").split("/").pop();
+    this.remedy = body.remedy;
+    /** @type {{field: string, detail: string, limit?: unknown}[]} */
+    this.errors = body.errors || [];
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether a style_id was unknown: its picture must be uploaded again. */
+  get styleForgotten() {
+    return this.errors.some((error) => error.field === "style_id");
+  }
+}
+
+/** The service could not be reached at all. */
+export class Unreachable extends Error {
+  constructor() {
+    super("the service can't be reached");
+    this.name = "Unreachable";
+  }
+}
+
+export class Impasto {
+  /** @param {string} address of the service, ending with a slash @param {{key?: string}} [options] */
+  constructor(address = "./", { key } = {}) {
+    this.address = new URL(address, globalThis.document ? document.baseURI : undefined);
+    this.key = key;
+  }
+
+  /**
+   * Repaint a photo. An abort of `signal` frees the place on the service too.
+   * @param {Wish} wish @param {{signal?: AbortSignal, timeout?: number}} [options] `timeout` in seconds
+   * @returns {Promise<Result>} Throws ImpastoProblem, Unreachable, or the signal's AbortError.
+   */
+  async stylize(wish, options = {}) {
+    try {
+      return await this.#stylize(wish, options);
+    } catch (problem) {
+      const lost = problem instanceof ImpastoProblem && problem.styleForgotten;
+      if (!lost || wish.styles.some((style) => !style.picture)) throw problem;
+      const styles = wish.styles.map((style) => ({ ...style, id: undefined }));
+      return this.#stylize({ ...wish, styles }, options);
+    }
+  }
+
+  /** The styles that stand ready. @param {{signal?: AbortSignal}} [options] @returns {Promise<ReadyStyle[]>} */
+  async styles(options = {}) {
+    const { styles } = await (await this.#fetch("styles", options)).json();
+    const absolute = (path) => new URL(path, this.address).href;
+    return styles.map((style) => ({ ...style, picture: absolute(style.picture), thumbnail: absolute(style.thumbnail) }));
+  }
+
+  async #stylize({ content, styles, ...options }, { signal, timeout } = {}) {
+    // The service takes uploads first, then ids; weights and masks in the same order.
+    const order = [...styles.keys()].sort((a, b) => Number(Boolean(styles[a].id)) - Number(Boolean(styles[b].id)));
+    const form = new FormData();
+    form.append("content", content, "content");
+    for (const index of order) {
+      const { id, picture, weight, mask } = styles[index];
+      if (id) form.append("style_id", id);
+      else form.append("style", picture, "style");
+      if (weight !== undefined) form.append("weight", String(weight));
+      if (mask) form.append("mask", mask, "mask.png");
+    }
+    for (const [name, value] of Object.entries(options)) if (value !== undefined) form.append(name, String(value));
+    const headers = timeout ? { "X-Request-Timeout": String(timeout) } : {};
+    const answer = await this.#fetch("stylize", { method: "POST", body: form, headers, signal });
+    const uploaded = (answer.headers.get("X-Style-Id") || "").split(", ").filter(Boolean);
+    const styleIds = styles.map((style) => style.id);
+    order.filter((index) => !styles[index].id).forEach((index, place) => (styleIds[index] = uploaded[place]));
+    return { picture: await answer.blob(), styleIds, timing: timing(answer.headers.get("Server-Timing")) };
+  }
+
+  async #fetch(path, options) {
+    const headers = { ...options.headers, ...(this.key && { Authorization: `Bearer ${this.key}` }) };
+    let answer;
+    try {
+      answer = await fetch(new URL(path, this.address), { ...options, headers });
+    } catch (error) {
+      if (options.signal?.aborted) throw error;
+      throw new Unreachable();
+    }
+    if (answer.ok) return answer;
+    const seconds = Number(answer.headers.get("Retry-After"));
+    const body = await answer.json().catch(() => ({}));
+    throw new ImpastoProblem(answer.status, body, seconds > 0 ? seconds : undefined);
+  }
+}
+
+function timing(header) {
+  const entries = [...(header || "").matchAll(/(\w+);dur=([\d.]+)/g)];
+  return Object.fromEntries(entries.map(([, stage, milliseconds]) => [stage, Number(milliseconds)]));
+}

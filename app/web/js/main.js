@@ -1,0 +1,360 @@
+/** The page: lines up its parts. */
+
+import { Impasto, ImpastoProblem, Unreachable } from "./api.js";
+import { Brush, COLOURS } from "./brush.js";
+import { Controls } from "./controls.js";
+import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
+import { Gallery } from "./gallery.js";
+import { KeptDialog } from "./kept.js";
+import { linkTo, readLink } from "./link.js";
+import { Pad, shares } from "./pad.js";
+import { Photo, thumbnail } from "./photo.js";
+import { Runner } from "./runner.js";
+import { Store } from "./store.js";
+import { Viewer } from "./viewer.js";
+import { wishFor } from "./wish.js";
+import { speak, spoken, styleName, word } from "./words.js";
+
+const SAMPLES = ["portrait", "cat", "coffee"];
+const web = new URL("..", import.meta.url);
+const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
+const remembered = (name) => localStorage.getItem(name);
+
+speak(remembered("language") || navigator.language);
+document.documentElement.dataset.theme = remembered("theme") || "";
+
+const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), { key: sessionStorage.getItem("key") ?? undefined });
+const store = new Store();
+const viewer = new Viewer(parts);
+const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
+const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
+const pad = new Pad(parts.pad, (point, moving) =>
+  store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
+const controls = new Controls(parts.controls, store);
+const keptDialog = new KeptDialog(parts, open);
+const runner = new Runner(async (size) => {
+  const wish = await wishFor(store.photo, store.choice, brush, size);
+  return wish && { run: (signal) => paint(wish, signal) };
+});
+
+/** The newest full picture, and what it was made of. */
+let full = null;
+let shown = null;
+let fileFor = "photo";
+
+function say(text) {
+  parts.status.textContent = text;
+}
+
+async function paint(wish, signal) {
+  const since = performance.now();
+  const { styles } = store.choice;
+  const result = await impasto.stylize(wish, { signal });
+  styles.forEach((style, index) => (style.id = result.styleIds[index]));
+  return { wish, picture: result.picture, choice: store.choice, photo: store.photo, seconds: (performance.now() - since) / 1000 };
+}
+
+// Photos
+
+async function setPhoto(file, name) {
+  const photo = await Photo.read(file, name);
+  if (!photo.bitmap && file.type.startsWith("video/")) return say(word("notPicture", { name: photo.name }));
+  store.setPhoto(photo);
+}
+
+store.addEventListener("photo", () => {
+  const { photo } = store;
+  full = null;
+  parts.start.hidden = true;
+  parts.viewer.hidden = false;
+  parts.trouble.hidden = true;
+  parts.keep.disabled = parts["open-save"].disabled = true;
+  viewer.showPhoto(photo.address, photo.width, photo.height);
+  brush.fit(photo.width, photo.height);
+  say(word(photo.bitmap ? "pickStyle" : "noBefore"));
+  runner.change(false);
+});
+
+for (const name of SAMPLES) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.wordLabel = `sample_${name}`;
+  button.setAttribute("aria-label", word(`sample_${name}`));
+  const address = new URL(`samples/${name}.jpg`, web).href;
+  const picture = document.createElement("img");
+  Object.assign(picture, { src: address, alt: "", width: 200, height: 200 });
+  button.append(picture);
+  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), `${name}.jpg`));
+  parts.samples.append(button);
+}
+
+function pickFile(what, camera = false) {
+  fileFor = what;
+  parts.file.multiple = what === "style";
+  if (camera) parts.file.setAttribute("capture", "environment");
+  else parts.file.removeAttribute("capture");
+  parts.file.value = "";
+  parts.file.click();
+}
+
+parts.pick.addEventListener("click", () => pickFile("photo"));
+parts["new-photo"].addEventListener("click", () => pickFile("photo"));
+parts["add-style"].addEventListener("click", () => pickFile("style"));
+parts.camera.hidden = !matchMedia("(pointer: coarse)").matches;
+parts.camera.addEventListener("click", () => pickFile("photo", true));
+parts.file.addEventListener("change", () => take([...parts.file.files], fileFor));
+
+async function take(files, what) {
+  if (what === "photo" && files.length) await setPhoto(files[0]);
+  if (what === "style") for (const file of files) await addStyle(file);
+}
+
+addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  if (files.length) take(files, "photo");
+});
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  parts.drop.hidden = ![...event.dataTransfer.types].includes("Files");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) parts.drop.hidden = true;
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  parts.drop.hidden = true;
+  const right = store.photo && event.clientX > innerWidth / 2;
+  take([...event.dataTransfer.files], right ? "style" : "photo");
+});
+
+// Styles
+
+async function addStyle(file, name = file.name?.replace(/\.[^.]*$/, "") || word("yourStyle")) {
+  const small = await thumbnail(file);
+  const style = { key: crypto.randomUUID?.() ?? String(Math.random()), name, picture: file, thumbnail: small && URL.createObjectURL(small) };
+  store.setGallery([style, ...store.gallery]);
+  gallery.choose(style);
+}
+
+async function loadStyles() {
+  const ready = await impasto.styles();
+  store.setGallery([...store.gallery, ...ready.map((style) => ({ ...style, key: style.id, picture: undefined }))]);
+  const { ids, changes } = readLink();
+  const styles = (await Promise.all(ids.slice(0, 4).map(linkedStyle))).filter(Boolean);
+  if (styles.length < ids.length) say(word("styleGone"));
+  if (styles.length > 1) setMixing(true);
+  const point = changes.point ?? store.choice.point;
+  if (ids.length || Object.keys(changes).length)
+    store.choose({ ...changes, styles, point, weights: shares(styles.length, point) });
+}
+
+async function linkedStyle(id) {
+  const known = store.gallery.find((style) => style.id === id);
+  if (known) return known;
+  const answer = await fetch(new URL(`styles/${id}`, impasto.address)).catch(() => null);
+  if (!answer?.ok) return null;
+  const style = { key: id, id, name: word("sharedStyle"), thumbnail: null };
+  store.setGallery([style, ...store.gallery]);
+  return style;
+}
+
+function setMixing(on) {
+  parts.mixing.checked = gallery.mixing = on;
+  parts["mix-hint"].hidden = !on;
+  if (!on && store.choice.styles.length > 1) gallery.choose(store.choice.styles[0]);
+}
+
+parts.mixing.addEventListener("change", () => setMixing(parts.mixing.checked));
+
+store.addEventListener("choice", ({ detail }) => {
+  const { styles, point } = store.choice;
+  parts.mix.hidden = styles.length < 2 || brush.painted;
+  if (styles.length > 1) pad.show(styles, point, word("pad"));
+  if (detail.changes.styles) drawBrushes();
+  parts.painting.disabled = styles.length < 2;
+  parts.painting.title = styles.length < 2 ? word("paintNeeds") : "";
+  runner.change(detail.moving);
+});
+
+// Regions
+
+function drawBrushes() {
+  const { styles } = store.choice;
+  if (styles.length < 2) {
+    setPainting(false);
+    if (brush.painted) brush.clear();
+  }
+  brush.style = Math.min(brush.style, Math.max(0, styles.length - 1)) || Math.min(1, styles.length - 1);
+  const buttons = styles.map((style, index) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = styleName(style.name);
+    button.style.setProperty("--mark", COLOURS[index]);
+    button.setAttribute("aria-pressed", String(index === brush.style));
+    button.addEventListener("click", () => {
+      brush.style = index;
+      drawBrushes();
+    });
+    return button;
+  });
+  parts["brush-styles"].replaceChildren(...buttons);
+}
+
+function setPainting(on) {
+  parts.painting.setAttribute("aria-pressed", String(on));
+  parts.brushes.hidden = parts.paint.hidden = !on;
+  viewer.locked = on;
+}
+
+function repainted(action) {
+  action();
+  parts.mix.hidden = store.choice.styles.length < 2 || brush.painted;
+  runner.change(false);
+}
+
+parts.painting.addEventListener("click", () => setPainting(parts.paint.hidden));
+parts["brush-size"].addEventListener("input", () => (brush.size = parts["brush-size"].value / 100));
+parts.feather.addEventListener("input", () => {
+  brush.feather = parts.feather.value / 100;
+  if (brush.painted) runner.change(true);
+});
+for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => repainted(() => brush[name]()));
+addEventListener("keydown", (event) => {
+  if (parts.paint.hidden || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+  event.preventDefault();
+  repainted(() => (event.shiftKey ? brush.redo() : brush.undo()));
+});
+
+// Results and trouble
+
+runner.addEventListener("busy", ({ detail }) => {
+  parts.stage.setAttribute("aria-busy", "true");
+  if (store.photo && store.choice.styles.length && detail.size === "full") say(word("painting"));
+});
+runner.addEventListener("idle", () => parts.stage.removeAttribute("aria-busy"));
+runner.addEventListener("result", async ({ detail: { size, result, newest } }) => {
+  if (result.photo !== store.photo) return;
+  parts.trouble.hidden = true;
+  const address = URL.createObjectURL(result.picture);
+  await viewer.showResult(address, !store.photo.bitmap);
+  if (shown) URL.revokeObjectURL(shown);
+  shown = address;
+  parts.after.dataset.size = size;
+  if (size !== "full" || !newest) return;
+  full = result;
+  parts.keep.disabled = parts["open-save"].disabled = false;
+  const { naturalWidth: w, naturalHeight: h } = parts.after;
+  say(word("painted", { s: result.seconds.toFixed(1), w, h }));
+});
+runner.addEventListener("trouble", ({ detail }) => showTrouble(detail.error, detail.seconds));
+
+async function showTrouble(error, seconds) {
+  say("");
+  if (error instanceof ImpastoProblem && error.status === 401) {
+    const key = await askKey(parts);
+    if (key) {
+      impasto.key = key;
+      sessionStorage.setItem("key", key);
+      return runner.again();
+    }
+  }
+  const text = document.createElement("p");
+  const offline = error instanceof Unreachable;
+  if (seconds) text.textContent = word(offline ? "offline" : "busy", { n: seconds });
+  else if (offline) text.textContent = word("offlineNow");
+  else {
+    const details = error.errors?.length ? error.errors.map(({ detail }) => detail).join("; ") : error.message;
+    text.textContent = [details, error.remedy].filter(Boolean).join(" ");
+  }
+  const again = document.createElement("button");
+  again.type = "button";
+  again.textContent = word("again");
+  again.addEventListener("click", () => {
+    parts.trouble.hidden = true;
+    runner.again();
+  });
+  parts.trouble.replaceChildren(text, again);
+  parts.trouble.hidden = false;
+}
+
+// Keep, download, share
+
+parts.keep.addEventListener("click", async () => {
+  const { picture, choice, photo, wish } = full;
+  const styles = choice.styles.map(({ id, name, credit, picture: own }) => ({ id, name, credit, picture: own }));
+  try {
+    await keptDialog.add({
+      when: Date.now(), picture, thumbnail: await thumbnail(picture), photo: wish.content, photoName: photo.name,
+      choice: { ...choice, styles },
+    });
+    say(word("keptNow"));
+  } catch {
+    say(word("noKeep"));
+  }
+});
+
+async function open(kept) {
+  const styles = [];
+  for (const style of kept.choice.styles) {
+    const known = store.gallery.find((other) => other.id && other.id === style.id);
+    if (known) styles.push(known);
+    else {
+      const small = style.picture && (await thumbnail(style.picture));
+      styles.push({ ...style, key: style.id ?? String(Math.random()), thumbnail: small && URL.createObjectURL(small) });
+      store.setGallery([styles.at(-1), ...store.gallery]);
+    }
+  }
+  setMixing(styles.length > 1);
+  await setPhoto(kept.photo, kept.photoName);
+  store.choose({ ...kept.choice, styles });
+}
+
+saveDialog(
+  parts,
+  async (format) => {
+    if (full.picture.type === `image/${format}`) return { picture: full.picture, name: full.photo.name };
+    const { picture } = await impasto.stylize({ ...full.wish, format });
+    return { picture, name: full.photo.name };
+  },
+  () => `${parts.after.naturalWidth} × ${parts.after.naturalHeight}, ${Math.ceil(full.picture.size / 1000)} kB`,
+);
+codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
+parts.share.addEventListener("click", async () => {
+  const address = linkTo(store.choice);
+  history.replaceState(null, "", address);
+  await copy(address);
+  say(word(store.choice.styles.some((style) => !style.id) ? "linkOwn" : "linkCopied"));
+});
+
+// The rest of the page
+
+parts["zoom-in"].addEventListener("click", () => viewer.zoomBy(1.5));
+parts["zoom-out"].addEventListener("click", () => viewer.zoomBy(1 / 1.5));
+parts["zoom-reset"].addEventListener("click", () => viewer.fit());
+
+function setLanguage(name) {
+  localStorage.setItem("language", name);
+  speak(name);
+  showLanguage();
+  controls.translate();
+  gallery.draw();
+  drawBrushes();
+}
+
+function showLanguage() {
+  parts.language.textContent = spoken() === "zh" ? "English" : "中文";
+  parts.language.lang = spoken() === "zh" ? "en" : "zh";
+}
+
+parts.language.addEventListener("click", () => setLanguage(spoken() === "zh" ? "en" : "zh"));
+parts.theme.addEventListener("click", () => {
+  const dark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  const theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", theme);
+  document.documentElement.dataset.theme = theme;
+});
+showLanguage();
+parts.painting.disabled = true;
+loadStyles().catch((error) => showTrouble(error).then(() => setTimeout(() => loadStyles().catch(showTrouble), 4000)));

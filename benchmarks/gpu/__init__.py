@@ -1,0 +1,1 @@
+"""What the service does on a GPU: `python -m benchmarks.gpu`."""

@@ -1,0 +1,466 @@
+"""What a person does with the page, in a real browser on the real server."""
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, Page, Request, Route, expect
+
+from tests.e2e.browser import browser, needs_chromium
+from tests.e2e.server import Server
+from tests.pictures import jpeg, photo
+
+__all__ = ["browser"]
+pytestmark = needs_chromium
+
+CAT = (Path(__file__).parents[2] / "app" / "web" / "samples" / "cat.jpg").read_bytes()
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+PATIENCE = 60_000
+
+
+# The protocol that drives the browser does not tell what is in a form with files: the page notes it as it is sent.
+NOTE_FORMS = """
+window.sent = [];
+const send = window.fetch;
+window.fetch = (address, options) => {
+  const form = options?.body;
+  if (form instanceof FormData) sent.push([...form].map(([name, value]) => [name, value.size ?? value]));
+  return send(address, options);
+};
+"""
+
+
+class Visit:
+    """A page opened by a visitor, and whatever went wrong in it."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.server = server
+        self.faults: list[str] = []
+        self.asked: list[Request] = []
+        page.set_default_timeout(PATIENCE)
+        page.add_init_script(NOTE_FORMS)
+        page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request))
+        page.goto(server.url)
+        page.wait_for_selector("#gallery button")
+
+    def choose_sample(self, name: str = "Cat") -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def choose_style(self, name: str) -> None:
+        self.page.locator("#gallery button", has_text=name).click()
+
+    def painted(self) -> Image.Image:
+        """Wait for the full picture that belongs to what is chosen; its pixels as the page holds them."""
+        self.page.wait_for_timeout(
+            300
+        )  # a moving slider rests for a quarter of a second before the full picture is asked for
+        expect(self.page.locator("#stage")).not_to_have_attribute("aria-busy", "true", timeout=PATIENCE)
+        expect(self.page.locator("#status")).to_contain_text("Painted", timeout=PATIENCE)
+        return self.picture()
+
+    def picture(self) -> Image.Image:
+        address = self.page.locator("#after").evaluate(
+            """image => {
+                const canvas = document.createElement("canvas");
+                [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+                canvas.getContext("2d").drawImage(image, 0, 0);
+                return canvas.toDataURL("image/png");
+            }"""
+        )
+        return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+
+    def sent(self) -> list[list[tuple[str, object]]]:
+        """The fields of each form sent since the page was loaded; of a file its size in bytes."""
+        forms: list[list[list[object]]] = self.page.evaluate("() => window.sent")
+        return [[(str(name), value) for name, value in form] for form in forms]
+
+    def by_api(self, style: str, size: tuple[int, int]) -> Image.Image:
+        """What the API makes of the cat in a style that stands ready."""
+        styles = self.server.client.get("/styles").json()["styles"]
+        data = {"style_id": next(s["id"] for s in styles if s["name"] == style), "size": max(size)}
+        answer = self.server.client.post("/stylize", files={"content": CAT}, data=data)
+        return Image.open(io.BytesIO(answer.content))
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Server) -> Iterator[Visit]:
+    context = browser.new_context(viewport=WIDE, locale="en-GB", accept_downloads=True)
+    visited = Visit(context.new_page(), server)
+    yield visited
+    context.close()
+    assert visited.faults == []
+    assert {urlsplit(request.url).netloc for request in visited.asked if not request.url.startswith("blob:")} == {
+        urlsplit(server.url).netloc
+    }
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    first, second = (np.asarray(picture.convert("RGB"), np.float32) for picture in (one, other))
+    assert first.shape == second.shape
+    return float(np.abs(first - second).mean())
+
+
+def test_two_clicks_from_a_sample_to_a_painting_which_is_the_one_the_api_gives(visit: Visit) -> None:
+    visit.choose_sample()
+    visit.choose_style("Stained glass")
+    shown = visit.painted()
+    assert difference(shown, visit.by_api("Stained glass", shown.size)) == 0
+
+
+def test_four_clicks_with_pictures_of_ones_own(visit: Visit, tmp_path: Path) -> None:
+    mine, style = tmp_path / "mine.jpg", tmp_path / "my style.png"
+    mine.write_bytes(jpeg(photo("astronaut", 300)))
+    Image.fromarray(photo("coffee", 200)).save(style)
+    with visit.page.expect_file_chooser() as chooser:
+        visit.page.get_by_role("button", name="Your own photo…").click()
+    chooser.value.set_files(mine)
+    with visit.page.expect_file_chooser() as chooser:
+        visit.page.get_by_role("button", name="Your own…", exact=True).click()
+    chooser.value.set_files(style)
+    assert visit.painted().size == (300, 300)
+    expect(visit.page.locator("#gallery button").first).to_contain_text("my style")
+    visit.page.locator("#strength").fill("0.5")
+    visit.painted()
+    assert "style" in dict(visit.sent()[0])
+    assert "style" not in dict(visit.sent()[-1]), "the style is not uploaded twice"
+
+
+def test_a_large_photo_is_reduced_in_the_browser(visit: Visit, tmp_path: Path) -> None:
+    large = tmp_path / "phone.jpg"
+    Image.fromarray(photo("chelsea")).resize((4000, 3000)).save(large, quality=95)
+    visit.page.locator("#file").set_input_files(large)
+    visit.page.locator("#size").select_option("512")
+    visit.choose_style("Ink wash")
+    assert visit.painted().size == (512, 384)
+    assert max(int(str(dict(form)["content"])) for form in visit.sent()) < large.stat().st_size / 4
+
+
+def test_while_a_slider_moves_a_preview_follows_and_at_rest_the_full_picture_comes(visit: Visit) -> None:
+    visit.choose_sample()
+    visit.choose_style("Watercolour")
+    full = visit.painted()
+    visit.page.locator("#strength").focus()
+    for _ in range(30):
+        visit.page.keyboard.press("ArrowLeft")
+    expect(visit.page.locator("#after")).to_have_attribute("data-size", "preview")
+    expect(visit.page.locator("#after")).to_have_attribute("data-size", "full", timeout=PATIENCE)
+    assert visit.painted().size == full.size
+    assert dict(visit.sent()[-1])["strength"] == "0.7"
+
+
+def test_before_and_after_zoom_and_fit(visit: Visit) -> None:
+    visit.choose_sample()
+    visit.choose_style("Mosaic")
+    visit.painted()
+    page = visit.page
+    expect(page.locator("#divider")).to_be_visible()
+    page.get_by_label("Before and after").fill("20")
+    clip = page.locator("#plane").evaluate("plane => plane.style.getPropertyValue('--split')")
+    assert clip == "20%"
+    before = page.locator("#after").bounding_box()
+    page.get_by_role("button", name="Zoom in").click()
+    zoomed = page.locator("#after").bounding_box()
+    assert before
+    assert zoomed
+    assert zoomed["width"] == pytest.approx(1.5 * before["width"], rel=0.01)
+    page.get_by_role("button", name="Fit").click()
+    assert page.locator("#after").bounding_box() == before
+
+
+def test_styles_are_mixed_by_a_point_between_them(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    page.get_by_label("Mix", exact=True).check()
+    for name in ("Ink wash", "Wheat and sky", "Cut paper"):
+        visit.choose_style(name)
+    dot = page.locator("#pad .dot")
+    visit.painted()
+    box = page.locator("#pad").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.12, box["y"] + box["height"] * 0.82, steps=4)
+    page.mouse.up()
+    expect(dot).to_have_attribute("aria-label", re.compile(r"Wheat and sky 100 %"))
+    visit.painted()
+    dot.focus()
+    page.keyboard.press("ArrowRight")
+    expect(dot).not_to_have_attribute("aria-label", re.compile(r"Wheat and sky 100 %"))
+
+
+def test_regions_are_painted_undone_and_redone(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    page.get_by_label("Mix", exact=True).check()
+    visit.choose_style("Ink wash")
+    visit.choose_style("Cut paper")
+    whole = visit.painted()
+    page.get_by_role("button", name="Paint where").click()
+    page.locator("#brush-styles button", has_text="Cut paper").click()
+    page.locator("#brush-size").fill("30")
+    box = page.locator("#paint").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.9, steps=6)
+    page.mouse.up()
+    painted = visit.painted()
+    ink, paper = (visit.by_api(name, painted.size) for name in ("Ink wash", "Cut paper"))
+    width, height = painted.size
+    left, right = (0, 0, width // 3, height), (width * 7 // 10, height // 5, width * 8 // 10, height * 4 // 5)
+    assert difference(painted.crop(left), ink.crop(left)) < difference(painted.crop(left), paper.crop(left))
+    assert difference(painted.crop(right), paper.crop(right)) < difference(painted.crop(right), ink.crop(right))
+    for key, masks in (("Control+z", 0), ("Control+Shift+z", 2)):
+        page.keyboard.press(key)
+        visit.painted()
+        assert [name for name, _ in visit.sent()[-1]].count("mask") == masks
+    assert difference(whole, visit.picture()) > 2
+
+
+def test_a_result_is_kept_over_a_reload_opened_downloaded_and_deleted(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    visit.choose_style("Marbled paper")
+    page.locator("#strength").fill("0.8")
+    result = visit.painted()
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.locator("#kept-count")).to_have_text("1")
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    expect(page.locator("#kept-count")).to_have_text("1")
+    page.locator("#open-kept").click()
+    with page.expect_download() as download:
+        page.locator("#kept-list").get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "cat-impasto.jpg"
+    page.locator("#kept-list").get_by_role("button", name="Open").click()
+    assert difference(visit.painted(), result) < 1
+    expect(page.locator("#strength")).to_have_value("0.8")
+    page.locator("#open-kept").click()
+    page.locator("#kept-list").get_by_role("button", name="Delete").click()
+    expect(page.locator("#kept-count")).to_have_text("0")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("JPEG", "JPEG"), ("PNG", "PNG"), ("WebP", "WEBP")])
+def test_a_result_is_downloaded_in_each_format(visit: Visit, name: str, kind: str) -> None:
+    page = visit.page
+    visit.choose_sample()
+    visit.choose_style("Woodcut")
+    size = visit.painted().size
+    page.locator("#open-save").click()
+    with page.expect_download() as download:
+        page.locator("#save").get_by_role("button", name=name).click()
+    with Image.open(download.value.path()) as saved:
+        assert (saved.format, saved.size) == (kind, size)
+
+
+def test_a_link_carries_the_settings(visit: Visit, browser: Browser) -> None:
+    page = visit.page
+    page.get_by_label("Mix", exact=True).check()
+    visit.choose_style("Ink wash")
+    visit.choose_style("Mosaic")
+    page.locator("#strength").fill("0.4")
+    page.locator("#controls").get_by_text(re.compile("^The photo.s$")).click()
+    page.evaluate("() => { navigator.clipboard.writeText = text => Promise.resolve(window.copied = text); }")
+    page.get_by_role("button", name="Copy link").click()
+    address = page.evaluate("() => window.copied")
+    context = browser.new_context(viewport=WIDE, locale="en-GB")
+    other = context.new_page()
+    other.goto(address)
+    expect(other.locator('#gallery button[aria-pressed="true"]')).to_have_count(2)
+    expect(other.locator("#strength")).to_have_value("0.4")
+    assert other.locator('input[name="preserve_color"]:checked').input_value() == "luminance"
+    context.close()
+
+
+def test_the_code_shown_does_what_the_screen_shows(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    visit.choose_sample()
+    visit.choose_style("Palette knife")
+    page.locator("#strength").fill("0.6")
+    shown = visit.painted()
+    page.get_by_role("button", name="Code", exact=True).click()
+    for language, word in (("JavaScript", "FormData"), ("Python", "httpx"), ("curl", "curl")):
+        page.get_by_role("tab", name=language).click()
+        expect(page.locator("#code-text")).to_contain_text(word)
+    command = page.locator("#code-text").inner_text()
+    fields = dict(re.findall(r"-F (\w+)=([^@\s]\S*)", command))
+    fields["size"] = str(max(shown.size))  # the photo is smaller than the size chosen
+    answer = visit.server.client.post("/stylize", files={"content": CAT}, data=fields)
+    assert difference(shown, Image.open(io.BytesIO(answer.content))) < 1
+
+
+def test_trouble_is_told_counted_down_and_tried_again(visit: Visit) -> None:
+    page = visit.page
+    refusals = iter([503, 429])
+
+    def refuse(route: Route) -> None:
+        status = next(refusals, None)
+        if status is None:
+            route.continue_()
+            return
+        body = '{"type": "/problems/queue-full", "title": "busy", "detail": "more work than can be done"}'
+        route.fulfill(
+            status=status, body=body, headers={"Content-Type": "application/problem+json", "Retry-After": "2"}
+        )
+
+    page.route("**/stylize", refuse)
+    visit.choose_sample()
+    visit.choose_style("Mosaic")
+    expect(page.locator("#trouble")).to_contain_text(re.compile(r"busy.*[12] s"))
+    visit.painted()
+    expect(page.locator("#trouble")).to_be_hidden()
+    visit.faults[:] = [fault for fault in visit.faults if "503" not in fault and "429" not in fault]
+
+
+def test_a_file_that_can_not_be_read_is_told_in_the_problems_words(visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    visit.page.locator("#file").set_input_files(broken)
+    visit.choose_style("Mosaic")
+    expect(visit.page.locator("#trouble")).to_contain_text("content", timeout=PATIENCE)
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault]
+
+
+def test_a_server_that_goes_away_and_returns_is_waited_for(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    page.route("**/stylize", lambda route: route.abort())
+    visit.choose_style("Mosaic")
+    expect(page.locator("#trouble")).to_contain_text(re.compile("can.t be reached"))
+    page.unroute("**/stylize")
+    visit.painted()
+    expect(page.locator("#trouble")).to_be_hidden()
+    visit.faults[:] = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
+
+
+def test_a_service_that_wants_a_key_is_given_one_for_this_tab_only(visit: Visit) -> None:
+    page = visit.page
+
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer open sesame":
+            route.continue_()
+        else:
+            route.fulfill(status=401, body='{"detail": "a key is needed"}', content_type="application/problem+json")
+
+    page.route("**/stylize", guard)
+    visit.choose_sample()
+    visit.choose_style("Mosaic")
+    page.get_by_label("Key, kept until this tab is closed").fill("open sesame")
+    page.get_by_role("button", name="OK").click()
+    visit.painted()
+    assert page.evaluate("() => sessionStorage.getItem('key')") == "open sesame"
+    assert "sesame" not in page.evaluate("() => JSON.stringify(localStorage)")
+    visit.faults[:] = [fault for fault in visit.faults if "401" not in fault]
+
+
+def test_a_hundred_clicks_leave_the_last_choice_on_the_screen(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    page.evaluate("""() => {
+        const tiles = [...document.querySelectorAll('#gallery button')];
+        for (let click = 0; click < 100; click++) setTimeout(() => tiles[click % tiles.length].click(), 50 * click);
+    }""")
+    page.wait_for_timeout(5200)
+    visit.painted()
+    chosen = page.locator('#gallery button[aria-pressed="true"]')
+    expect(chosen).to_have_count(1)
+    expect(chosen).to_contain_text("Woodblock waves")  # the 100th of sixteen, in order
+    styles = visit.server.client.get("/styles").json()["styles"]
+    wanted = next(style["id"] for style in styles if style["name"] == "Woodblock waves")
+    assert dict(visit.sent()[-1])["style_id"] == wanted
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    page = visit.page
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # skip to the styles
+    page.locator("#samples button").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#gallery button").nth(4).focus()
+    page.keyboard.press("Enter")
+    visit.painted()
+
+
+def test_it_speaks_chinese_and_remembers_that(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", name="选择一张照片")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="选择一张照片")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "zh"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
+    browser: Browser, server: Server, scheme: str, viewport: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=viewport, locale="en-GB", color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+    visit = Visit(context.new_page(), server)
+    for stage in ("start", "result", "mix", "code"):
+        if stage == "result":
+            visit.choose_sample()
+            visit.choose_style("Mosaic")
+            visit.painted()
+        elif stage == "mix":
+            visit.page.get_by_label("Mix", exact=True).check()
+            visit.choose_style("Ink wash")
+            visit.page.get_by_role("button", name="Paint where").click()
+        elif stage == "code":
+            visit.page.get_by_role("button", name="Code", exact=True).click()
+        results = Axe().run(visit.page)
+        assert results.violations_count == 0, f"{stage}: {results.generate_report()}"
+        assert visit.page.locator("html").evaluate("html => html.scrollWidth <= innerWidth"), stage
+    context.close()
+
+
+def test_first_paint_waits_for_nothing_and_nothing_moves_afterwards(browser: Browser, server: Server) -> None:
+    context = browser.new_context(viewport=WIDE)
+    page = context.new_page()
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach(e => window.shift += e.value))"
+        ".observe({type: 'layout-shift', buffered: true});"
+    )
+    page.route("**/styles", lambda route: None)  # never answered
+    page.goto(server.url)
+    expect(page.get_by_role("button", name="Your own photo…")).to_be_visible()
+    page.unroute("**/styles")
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => window.shift") < 0.01
+    context.close()
+
+
+def test_the_page_is_small_cached_for_ever_and_policed(server: Server) -> None:
+    client = server.client
+    page = client.get("/")
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    assert client.get("/", headers={"If-None-Match": page.headers["ETag"]}).status_code == 304
+    root = Path(__file__).parents[2] / "app" / "web"
+    files = [path for path in root.rglob("*") if path.suffix in (".js", ".css", ".html", ".svg")]
+    assert sum(path.stat().st_size for path in files) < 150_000
+    address = re.search(r'src="(web/[^"]+main\.js)"', page.text)
+    assert address
+    script = client.get("/" + address[1])
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    assert "immutable" in script.headers["Cache-Control"]
+    assert script.headers["X-Content-Type-Options"] == "nosniff"
+    assert client.get("/web/0123/js/main.js").status_code == 404
+
+
+def test_the_page_can_be_switched_off() -> None:
+    with Server({"page": "off"}) as server:
+        assert server.client.get("/").headers["location"] == "docs"
+        assert server.client.get("/web/").status_code == 404
