@@ -100,7 +100,7 @@ def __getattr__(name: str) -> FastAPI:
 async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return problem_response(error, request.scope["root_path"])
+    return _answer(error, request)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -114,13 +114,17 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         # Static files name nothing, and routes of GET forget that the gate lets HEAD in by it (RFC 9110, 15.5.6).
         allowed = set(problem.headers.get("Allow", "GET").split(", "))
         problem.headers["Allow"] = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
-    return problem_response(problem, request.scope["root_path"])
+    return _answer(problem, request)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     errors = [{"field": str(e["loc"][-1]), "detail": e["msg"]} for e in error.errors()]
-    return problem_response(
-        Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors), request.scope["root_path"]
-    )
+    return _answer(Problem(INVALID_REQUEST, "wrong or missing fields", errors=errors), request)
+
+
+def _answer(problem: Problem, request: Request) -> Response:
+    scope = request.scope
+    # Below a mount, as of static files, the root path is the mount's own.
+    return problem_response(problem, scope.get("app_root_path", scope["root_path"]))

@@ -180,8 +180,8 @@ def _as_routed(scope: Scope, root_path: str) -> Scope:
 
     HEAD, which load balancers like to send, is GET without the body, which the server leaves away (RFC 9110). A path
     begins with the root path (as ASGI has it; the setting, or else the server's), whether a proxy took that away or
-    not. Doubled slashes and one at the
-    end, as clients make them of addresses put together, mean nothing: to redirect would lose the body.
+    not. Doubled slashes and one at the end, as clients make them of addresses put together, mean nothing: to redirect
+    would lose the body.
     """
     scope["state"]["asked_method"] = scope["method"]
     method = "GET" if scope["method"] == "HEAD" else scope["method"]

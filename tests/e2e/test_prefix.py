@@ -63,13 +63,18 @@ def test_a_problems_type_can_be_followed(prefixed: httpx.Client) -> None:
 
 
 def test_what_is_not_there_is_a_problem(prefixed: httpx.Client) -> None:
-    answer = prefixed.get("nowhere")
-    assert answer.status_code == 404
-    assert answer.json()["type"] == "/impasto/problems/not-found"
+    for path in ("nowhere", "static-offline-docs/nowhere", "problems/nowhere"):
+        answer = prefixed.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "/impasto/problems/not-found"
 
 
 def test_the_front_door_leads_in(prefixed: httpx.Client) -> None:
-    assert prefixed.get("", follow_redirects=True).status_code == 200
+    page = prefixed.get("", follow_redirects=True)
+    addresses = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert prefixed.get(urljoin(str(page.url), address)).status_code == 200, address
 
 
 def test_the_prefix_without_its_slash_leads_to_the_one_with_it() -> None:
