@@ -85,7 +85,7 @@ def decode_trimmed(file: BinaryIO, *, max_pixels: int, size: int) -> Decoded:
 
 
 def decode_style(file: BinaryIO, *, max_pixels: int, size: int) -> NDArray[np.uint8]:
-    """A picture to learn from or to judge by, (H, W, 3) uint8: its long side reduced as above, transparency on white.
+    """A style as one looks at it, (H, W, 3) uint8: its long side reduced as above, transparency on white.
 
     Raises UnreadableImage or TooManyPixels.
     """

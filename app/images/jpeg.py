@@ -79,7 +79,7 @@ def covered(frame: bytes, scans: Sequence[bytes]) -> bool:
     """Whether scans bring every coefficient of every component to its last bit: of a progressive file all must."""
     bits_left = {}
     for scan in scans:
-        first, last, bits = scan[-3:]
+        first, last, bits = unpack_from("3B", scan, len(scan) - 3)
         for component in scan[1:-3:2]:
             bits_left.update({(component, index): bits & 15 for index in range(first, last + 1)})
     components = frame[6::3]

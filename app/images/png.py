@@ -36,7 +36,8 @@ def png(data: bytes) -> Header:
     for _ in range(MAX_CHUNKS):
         length, kind = unpack_from(">I4s", data, position) if position + 8 <= len(data) else (0, b"")
         end = position + length + 12
-        if kind == b"IEND" or (end > len(data) and kind != b"IDAT" and len(kept) > 1 and kept[-1][4:8] == b"IDAT"):
+        behind_pixels = kind != b"IDAT" and kept[-1][4:8] == b"IDAT"
+        if kind == b"IEND" or (end > len(data) and behind_pixels):
             upright = exif_orientation(exif) or texts.orientation
             return Header("png", (width, height), b"".join([*kept, END]), upright, profile)
         if end > len(data):
