@@ -110,7 +110,8 @@ class Worker(threading.Thread):
                     self.ready.set()
                     return
                 self._hooks.lost(loss(error))
-                if device_failed(error) and (not loaded or self._health.device_lost_again):
+                hopeless = device_failed(error) and (not loaded or self._health.device_lost_again)
+                if hopeless and not self._closing.is_set():
                     text = str(error).partition("\n")[0]
                     self._hooks.hopeless(f"{self.name}: the device fails again after its engine was made anew: {text}")
                     return

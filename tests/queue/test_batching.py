@@ -9,8 +9,9 @@ import pytest
 from app.engine.base import Job, feature_grid
 from app.network.blend import shares
 from app.network.weights import WeightsError, read_weights
-from app.queue.batching import BatchingQueue
+from app.queue.batching import PROBE_SECONDS, BatchingQueue
 from app.queue.hooks import Hooks
+from app.queue.load import TELLING
 from app.queue.work import (
     DeadlinePassed,
     Done,
@@ -184,6 +185,24 @@ def test_more_than_can_wait_is_refused_with_the_time_until_a_place_is_free(held:
         assert 0 < last.retry_after < 10
         await first
         await queue.run(work(64), soon())
+
+    with running(held, max_seconds=0.2) as queue:
+        asyncio.run(main(queue))
+
+
+def test_a_request_still_to_be_read_is_judged_by_the_smallest_of_many_before_it(held: Instrumented) -> None:
+    async def main(queue: BatchingQueue) -> None:
+        first = await occupied(queue, held)
+        queue.admit_unread(30)
+        enough = int(0.2 * queue.rate / work(64).pixels) + TELLING
+        tasks = await queued(queue, *[work(64) for _ in range(enough)])
+        with pytest.raises(Refused):
+            queue.admit_unread(30)
+        queue.admit(30, 1)
+        await asyncio.sleep(PROBE_SECONDS)
+        queue.admit_unread(30)
+        held.gate.set()
+        await asyncio.gather(first, *tasks, return_exceptions=True)
 
     with running(held, max_seconds=0.2) as queue:
         asyncio.run(main(queue))

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -28,8 +29,9 @@ async def begun(
     deadline: float = math.inf,
     priority: Priority = Priority.INTERACTIVE,
 ) -> "asyncio.Task[Done]":
-    """The worker held in the first step of a picture; open the gate to let it go on."""
+    """The worker, idle till now, held in the first step of a picture; open the gate to let it go on."""
     held.gate.clear()
+    held.entered = threading.Semaphore(0)
     task = asyncio.create_task(queue.run(asked, deadline, priority))
     await entered(held)
     return task
