@@ -22,8 +22,9 @@ EngineName = Literal["auto", "ncnn", "torch"]
 NVIDIA_DRIVER: Final = (Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
-class EngineUnavailable(Exception):
-    """The engine asked for cannot run here; the message says what to do."""
+class EngineUnavailable(RuntimeError):
+    """The engine asked for cannot run here; the message says what to do, and to `app.engine.faults` what the device
+    said."""
 
 
 def create_engine(

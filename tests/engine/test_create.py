@@ -9,6 +9,7 @@ import torch
 from app.cores import available_cores
 from app.engine import create
 from app.engine.create import EngineUnavailable, create_engine
+from app.engine.faults import device_failed
 
 WITHOUT_NCNN = """
 import sys
@@ -64,18 +65,19 @@ def test_without_cuda_it_is_said_why(caplog: pytest.LogCaptureFixture, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("error", "advice"),
+    ("error", "failed", "advice"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 18 MiB"), "too little memory free .*nvidia-smi"),
-        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), "too little memory free .*nvidia-smi"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 18 MiB"), False, "too little .*nvidia-smi"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), False, "too little .*nvidia-smi"),
         (
             RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for"),
+            True,
             r"does not run the network \(CUDA error: no kernel image is .* on the device\); set the device",
         ),
     ],
 )
 def test_a_gpu_that_cannot_run_the_network_is_refused_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, advice: str
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, failed: bool, advice: str
 ) -> None:
     def to_device(self: torch.nn.Module, *_: object, **__: object) -> torch.nn.Module:
         raise error
@@ -86,6 +88,7 @@ def test_a_gpu_that_cannot_run_the_network_is_refused_in_one_line(
     with pytest.raises(EngineUnavailable, match=advice) as refused:
         create_engine("torch", "cuda")
     assert "\n" not in str(refused.value)
+    assert device_failed(refused.value) is failed
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
