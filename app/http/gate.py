@@ -21,6 +21,7 @@ PROBES: Final = ("/healthz", "/readyz", "/metrics")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0
+LAST_LINGER_SECONDS: Final = 0.5  # of a service that was told to end at once: less than uvicorn then waits
 LINGER_BYTES: Final = 64_000_000
 
 
@@ -162,7 +163,7 @@ class _Exchange:
     async def _linger(self) -> None:
         dropped = 0
         try:
-            async with asyncio.timeout(LINGER_SECONDS):
+            async with asyncio.timeout(LAST_LINGER_SECONDS if self.gate.service.ended else LINGER_SECONDS):
                 while not self.body_read and dropped < LINGER_BYTES:
                     dropped += len((await self.receive()).get("body", b""))
         except TimeoutError:
