@@ -70,10 +70,18 @@ class Settings(BaseSettings):
 
     request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
     upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
+    max_uploads: int = Field(
+        1024, ge=1, description="most uploads that come in at once; where there are more, the slowest is given up"
+    )
+    upload_share: float = Field(0.25, gt=0, le=1, description="most of these that may be one client's, as a part of 1")
+    min_upload_rate: float = Field(2048.0, ge=1, description="least an upload may come at, in bytes a second")
+    upload_grace: float = Field(
+        5.0, gt=0, le=3600, description="time an upload may pause or stay behind that rate, in seconds"
+    )
     queue_seconds: float = Field(
         30.0, gt=0, le=3600, description="longest a request may wait for the network, in estimated seconds"
     )
-    max_requests: int = Field(128, ge=1, description="most /stylize requests held at once")
+    max_requests: int = Field(128, ge=1, description="most /stylize requests worked on at once")
     batch_pixels: int = Field(
         262_144,
         ge=1,

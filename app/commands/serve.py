@@ -95,6 +95,15 @@ def _exit() -> NoReturn:
     os._exit(0)
 
 
+def _raise_file_limit() -> None:
+    """Take as many descriptors as the system allows: shells give 1024, fewer than uploads that may come in."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # Unix alone has it
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _option(name: str, field: FieldInfo) -> click.Option:
     default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     variable = f"IMPASTO_{name.upper()}"
@@ -131,6 +140,7 @@ def _serve(**given: str | None) -> None:
     # The network's thread needs the interpreter for moments between its stages, and would wait 5 ms for each behind
     # whoever parses a request; both cores then stand still.
     sys.setswitchinterval(SWITCH_SECONDS)
+    _raise_file_limit()
     Server(config, app.state.service).run()
     if app.state.service.queue.busy:
         _exit()  # a batch outlasted the grace time

@@ -1,5 +1,6 @@
 """What operators watch, for Prometheus."""
 
+from collections.abc import Sized
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -83,9 +84,10 @@ class Metrics:
         for priority in Priority:
             self.network.labels(priority)
 
-    def watch(self, queue: BatchingQueue) -> None:
-        """Show the queue's depth and whether its workers live, read at each scrape."""
+    def watch(self, queue: BatchingQueue, uploads: Sized) -> None:
+        """Show the queue's depth, whether its workers live, and the uploads coming in, read at each scrape."""
         for name, text, read in (
+            ("impasto_uploads", "Uploads coming in", lambda: len(uploads)),
             ("impasto_queue_items", "Requests waiting for the network", lambda: queue.items),
             ("impasto_queue_pixels", "Work waiting for the network, in content pixels", lambda: queue.pixels),
             ("impasto_background_items", "Background items waiting for the network", lambda: queue.background_items),

@@ -110,6 +110,13 @@ UPLOAD_TIMEOUT = ProblemType(
     "Send it again over a faster line, or a smaller file.",
     "the upload was not complete after 30 seconds",
 )
+SLOW_UPLOAD = ProblemType(
+    "slow-upload",
+    408,
+    "The upload came too slowly",
+    "Send it again over a faster line, or a smaller file.",
+    "the body came at less than 2048 bytes a second for 5 seconds",
+)
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing here", "See /docs for what the service offers.", "/stylise")
 UNKNOWN_STYLE = ProblemType(
     "unknown-style",

@@ -13,6 +13,7 @@ from app.configured import picture_limits
 from app.engine.base import Engine
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.http.uploads import Uploads
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -60,7 +61,10 @@ class Service:
             ),
             settings.stuck_seconds,
         )
-        self.metrics.watch(self.queue)
+        self.uploads = Uploads(
+            settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
+        )
+        self.metrics.watch(self.queue, self.uploads)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False
@@ -141,6 +145,9 @@ class Service:
             raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
         if not self.queue.serving:
             raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
+        self._check_room()
+
+    def _check_room(self) -> None:
         if self._in_flight >= self.settings.max_requests:
             raise Problem(
                 QUEUE_FULL,
@@ -151,7 +158,8 @@ class Service:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Count a request to /stylize as held."""
+        """Hold a place for the work of a request whose upload is here; raises the Problem that there is none."""
+        self._check_room()
         self._in_flight += 1
         try:
             yield

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.access.addresses import network_of
 from app.files import DISK_FULL
 from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
 from app.http.forms import Form, read_form
@@ -60,15 +61,15 @@ async def _stylize(request: Request, service: Service) -> Response:
     since = time.monotonic()
     timeout = _timeout(request, service.settings.request_timeout)
     service.check_open(since + timeout)
-    with service.serving():
-        form = await _upload(request, service, since, timeout)
-        try:
+    form = await _upload(request, service, since, timeout)
+    try:
+        with service.serving():
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
-        except TimeoutError:
-            raise _deadline_passed(timeout) from None
-        finally:
-            form.close()
+    except TimeoutError:
+        raise _deadline_passed(timeout) from None
+    finally:
+        form.close()
 
 
 def _timeout(request: Request, longest: float) -> float:
@@ -88,10 +89,13 @@ def _timeout(request: Request, longest: float) -> float:
 async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
     settings = service.settings
     try:
-        async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
+        async with (
+            asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())),
+            service.uploads.place(network_of(request.client.host if request.client else "")) as place,
+        ):
             return await read_form(
                 request.headers,
-                request.stream(),
+                place.paced(request.stream()),
                 file_fields=FILE_FIELDS,
                 max_file_bytes=settings.max_file_bytes,
                 max_request_bytes=settings.max_request_bytes,

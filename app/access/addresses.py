@@ -1,0 +1,20 @@
+"""Whose address a request comes from, as far as limits are concerned."""
+
+import ipaddress
+from typing import Final
+
+# What a provider gives to one household or machine, which can then take any address in it.
+IPV6_PREFIX: Final = 64
+
+
+def network_of(host: str) -> str:
+    """The address itself, or of IPv6 its /64; what is no address is taken as it is."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host[:64]
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX), strict=False))
