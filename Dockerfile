@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/containers.md.
+# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/operations.md.
 
 FROM python:3.11-slim AS build
 ARG VARIANT=cpu

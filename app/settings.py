@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.access.addresses import network
 from app.network.weights import DECODER, ENCODER
 from app.origins import browser_origin
 
@@ -47,6 +48,28 @@ class Settings(BaseSettings):
         (),
         description="origins whose pages may call the service, separated by commas; https://*.site.example for every "
         "subdomain, * for any",
+    )
+
+    api_keys_file: Path | None = Field(
+        None, description="file of keys, as `impasto keys add` writes it; without one the service is open to everybody"
+    )
+    open_to_all: Annotated[tuple[Literal["docs", "metrics", "page"], ...], NoDecode] = Field(
+        ("docs", "page"),
+        description="what needs no key where there are keys, separated by commas: docs, metrics, page",
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="most requests a minute of a key that has no limit of its own, or of an address; 0: any"
+    )
+    megapixels_per_minute: float = Field(
+        0.0, ge=0, le=1e9, description="most megapixels of results a minute, likewise; 0: any"
+    )
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], NoDecode] = Field(
+        (),
+        description="addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by "
+        "commas",
+    )
+    client_share: float = Field(
+        0.5, gt=0, le=1, description="most of max_requests that may be one key's, as a part of 1"
     )
 
     page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
@@ -135,11 +158,11 @@ class Settings(BaseSettings):
         """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
         return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "open_to_all", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
 

@@ -3,8 +3,18 @@
 import ipaddress
 from typing import Final
 
+from pydantic_core import PydanticCustomError
+
 # What a provider gives to one household or machine, which can then take any address in it.
 IPV6_PREFIX: Final = 64
+
+
+def network(text: str) -> str:
+    """An address or a network as operators write it, in its usual form. Raises PydanticCustomError, a ValueError."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False)) if "/" in text else str(ipaddress.ip_address(text))
+    except ValueError:
+        raise PydanticCustomError("network", "expected an address or a network, as 10.0.0.7 or 10.0.0.0/8") from None
 
 
 def network_of(host: str) -> str:

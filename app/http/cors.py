@@ -11,7 +11,16 @@ from app.http.problems import METHOD_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, Problem, p
 from app.origins import matching
 
 METHODS: Final = ("GET", "HEAD", "POST")
-EXPOSED_HEADERS: Final = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
+EXPOSED_HEADERS: Final = (
+    "X-Request-Id",
+    "Server-Timing",
+    "X-Batch-Size",
+    "X-Style-Id",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "WWW-Authenticate",
+)
 
 
 class Cors(CORSMiddleware):

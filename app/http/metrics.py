@@ -28,6 +28,20 @@ class Metrics:
         self.refusals = Counter(
             "impasto_refusals", "Requests turned away unserved, by reason", ["reason"], registry=self._registry
         )
+        self.unauthorized = Counter(
+            "impasto_unauthorized",
+            "Requests answered 401, without a key or with an unknown one",
+            registry=self._registry,
+        )
+        self.client_requests = Counter(
+            "impasto_client_requests", "Requests for work, by the name of the key", ["client"], registry=self._registry
+        )
+        self.client_pixels = Counter(
+            "impasto_client_pixels",
+            "Pixels of results asked for, by the name of the key",
+            ["client"],
+            registry=self._registry,
+        )
         self.stages = Histogram(
             "impasto_stage_seconds",
             "Time in each stage of a request that was answered with a picture",

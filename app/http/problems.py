@@ -128,6 +128,20 @@ UNKNOWN_STYLE = ProblemType(
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
 )
+UNAUTHORIZED = ProblemType(
+    "unauthorized",
+    401,
+    "A key is needed",
+    "Send your key as Authorization: Bearer KEY, or as X-Api-Key; the service's operator makes one.",
+    "the request has no key",
+)
+RATE_LIMITED = ProblemType(
+    "rate-limited",
+    429,
+    "The client has had what it may have in a minute",
+    "Send it again after Retry-After seconds.",
+    "60 requests a minute are this client's limit",
+)
 ORIGIN_NOT_ALLOWED = ProblemType(
     "origin-not-allowed",
     403,

@@ -4,11 +4,15 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final, ParamSpec, TypeVar
 
+from app.access.clients import Client
+from app.access.keys import Keys
+from app.access.limits import Limits
 from app.configured import picture_limits
 from app.engine.base import Engine
 from app.http.metrics import Metrics
@@ -41,6 +45,9 @@ class Service:
         self.settings = settings
         self.limits = picture_limits(settings)
         self.metrics = Metrics()
+        requests, megapixels = settings.requests_per_minute or None, settings.megapixels_per_minute or None
+        self.keys = Keys(settings.api_keys_file, requests, megapixels) if settings.api_keys_file else None
+        self.limits_of_clients = Limits()
         folders = (SHIPPED, *((settings.styles_dir,) if settings.styles_dir else ()))
         self.ready = ready_styles(folders, settings.max_pixels)
         self.library = StyleLibrary(
@@ -70,6 +77,7 @@ class Service:
         self.draining = False
         self.ended = False
         self._in_flight = 0
+        self._in_flight_of: Counter[Client] = Counter()
         self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -128,11 +136,12 @@ class Service:
         except Refused as refused:
             raise queue_full(refused) from None
 
-    def check_open(self, deadline: float) -> None:
+    def check_open(self, deadline: float, client: Client) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
         self._check_serving()
+        self._check_room(client)
         try:
-            self.queue.admit_unread(deadline - time.monotonic())
+            self.queue.admit_unread(deadline - time.monotonic(), client.name)
         except Refused as refused:
             raise queue_full(refused) from None
 
@@ -147,24 +156,30 @@ class Service:
             raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
         self._check_room()
 
-    def _check_room(self) -> None:
-        if self._in_flight >= self.settings.max_requests:
-            raise Problem(
-                QUEUE_FULL,
-                f"{self._in_flight} requests are being served, the most there may be",
-                limit=self.settings.max_requests,
-                retry_after=self.queue.backlog_seconds,
-            )
+    def _check_room(self, client: Client | None = None) -> None:
+        most = self.settings.max_requests
+        if self._in_flight >= most:
+            text = f"{self._in_flight} requests are being served, the most there may be"
+        elif client and client.has_key and self._in_flight_of[client] >= most * self.settings.client_share:
+            text = f"{self._in_flight_of[client]} requests of this key are being served, the most there may be"
+            most = self._in_flight_of[client]
+        else:
+            return
+        raise Problem(QUEUE_FULL, text, limit=most, retry_after=self.queue.backlog_seconds)
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self, client: Client) -> Iterator[None]:
         """Hold a place for the work of a request whose upload is here; raises the Problem that there is none."""
-        self._check_room()
+        self._check_room(client)
         self._in_flight += 1
+        self._in_flight_of[client] += 1
         try:
             yield
         finally:
             self._in_flight -= 1
+            self._in_flight_of[client] -= 1
+            if not self._in_flight_of[client]:
+                del self._in_flight_of[client]
 
     @contextmanager
     def exchanging(self) -> Iterator[None]:
