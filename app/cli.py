@@ -16,8 +16,8 @@ COMMANDS: Final = {
 }
 
 
-# What only training needs, and a service is installed without.
-TRAINING: Final = ("torchvision", "tensorboard")
+# What a service is installed without, and the extra that brings it.
+EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis"}
 
 
 class LazyGroup(click.Group):
@@ -28,9 +28,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ImportError as error:
             package = (error.name or "").partition(".")[0]
-            if package not in TRAINING:
+            if package not in EXTRAS:
                 raise
-            raise click.ClickException(f"{package} is not installed: pip install 'impasto[train]'") from None
+            text = f"{package} is not installed: pip install 'impasto[{EXTRAS[package]}]'"
+            raise click.ClickException(text) from None
         except RuntimeError as error:
             # What a torchvision raises on its import beside a torch of another build.
             if "operator torchvision::" not in str(error):

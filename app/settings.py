@@ -125,6 +125,14 @@ class Settings(BaseSettings):
         description="time after which a worker that does not move on is given up, and the process ends, in seconds",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
+    style_store: str = Field(
+        "",
+        pattern=r"^((rediss?|valkeys?|unix)://\S+)?$",
+        description="Redis or Valkey in which replicas share styles and count limits together, as redis://HOST:6379/0",
+    )
+    style_store_seconds: int = Field(
+        2_592_000, ge=60, description="time after which the store forgets a style that nobody uses, in seconds"
+    )
     grace_seconds: float = Field(
         30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM, in seconds"
     )

@@ -1,22 +1,35 @@
-"""How much a client may ask for: requests and megapixels a minute, counted by the `limits` library.
+"""How much a client may ask for: requests and megapixels a minute, counted by the `limits` library; for replicas
+together in Redis, or in the memory of this process, which takes over while Redis does not answer.
 
 A client's minute begins with what it asks for first, and a picture larger than a whole minute's megapixels takes all
 of one.
 """
 
+import asyncio
+import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
+from limits import RateLimitItem, RateLimitItemPerMinute, WindowStats
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
 
 from app.access.clients import Client
+from app.circuit import Circuit
+
+logger = logging.getLogger("impasto.access")
 
 SECONDS: Final = 60
 MEGAPIXEL: Final = 1_000_000
+REDIS_SECONDS: Final = 0.25
+KEYS: Final = "impasto:1:limits"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,10 +52,12 @@ class LimitReached(Exception):
 
 
 class Limits:
-    """Counts in the memory of this process."""
+    """Counts in the Redis at `url`, in memory where there is none."""
 
-    def __init__(self) -> None:
-        self._counter = FixedWindowRateLimiter(MemoryStorage())
+    def __init__(self, url: str = "") -> None:
+        self._here = FixedWindowRateLimiter(MemoryStorage())
+        self._together = FixedWindowRateLimiter(_redis(url)) if url else None
+        self._circuit = Circuit(self._tell)
 
     async def take_request(self, client: Client) -> None:
         """Count a request. Raises LimitReached."""
@@ -56,7 +71,7 @@ class Limits:
         """What is left of each limit that the client has."""
         states = []
         for kind, (limit, item, unit) in _items(client).items():
-            reset, left = await self._counter.get_window_stats(item, client.name)
+            reset, left = await self._ask(partial(_stats, item=item, name=client.name))
             states.append(State(kind, limit, max(0, left) // unit, _seconds_until(reset)))
         return states
 
@@ -65,12 +80,52 @@ class Limits:
             return
         limit, item, _ = items[kind]
         cost = min(cost, item.amount)
-        # Tested before it is counted: what is refused takes nothing from what is left.
-        if not await self._counter.test(item, client.name, cost=cost) or not await self._counter.hit(
-            item, client.name, cost=cost
-        ):
-            reset, _ = await self._counter.get_window_stats(item, client.name)
+        if not await self._ask(partial(_hit, item=item, name=client.name, cost=cost)):
+            reset, _ = await self._ask(partial(_stats, item=item, name=client.name))
             raise LimitReached(kind, limit, _seconds_until(reset))
+
+    async def _ask(self, question: Callable[[FixedWindowRateLimiter], Awaitable[T]]) -> T:
+        """Of all replicas' counts, else of our own."""
+        if self._together and self._circuit.may_try():
+            try:
+                async with asyncio.timeout(REDIS_SECONDS):
+                    answer = await question(self._together)
+            except (StorageError, OSError) as error:  # a TimeoutError is an OSError
+                self._circuit.failed(error)
+            else:
+                self._circuit.succeeded()
+                return answer
+        return await question(self._here)
+
+    @staticmethod
+    def _tell(error: Exception | None) -> None:
+        if error is None:
+            logger.info("limits are counted for all replicas together again")
+        else:
+            logger.warning("Redis does not answer (%s): each replica counts limits alone", type(error).__name__)
+
+
+def _redis(url: str) -> RedisStorage:
+    """The library's own connection."""
+    scheme, _, rest = url.partition("://")
+    scheme = "redis+unix" if scheme == "unix" else scheme.replace("valkey", "redis")
+    return RedisStorage(
+        f"async+{scheme}://{rest}",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix=KEYS,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+    )
+
+
+async def _hit(counter: FixedWindowRateLimiter, item: RateLimitItem, name: str, cost: int) -> bool:
+    """Tested before it is counted: what is refused takes nothing from what is left."""
+    return await counter.test(item, name, cost=cost) and await counter.hit(item, name, cost=cost)
+
+
+async def _stats(counter: FixedWindowRateLimiter, item: RateLimitItem, name: str) -> WindowStats:
+    return await counter.get_window_stats(item, name)
 
 
 def _items(client: Client) -> dict[str, tuple[float, RateLimitItem, int]]:

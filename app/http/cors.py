@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from app.http.problems import METHOD_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, Problem, problem_response
 from app.origins import matching
 
-METHODS: Final = ("GET", "HEAD", "POST")
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 EXPOSED_HEADERS: Final = (
     "X-Request-Id",
     "Server-Timing",

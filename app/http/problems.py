@@ -125,6 +125,13 @@ UNKNOWN_STYLE = ProblemType(
     "Upload the style's picture again.",
     "no style 0123456789abcdef0123456789abcdef is remembered",
 )
+READY_STYLE = ProblemType(
+    "ready-style",
+    409,
+    "A style that stands ready is not forgotten",
+    "Operators: take its picture out of the folder of styles, and start the service again.",
+    "the style 0123456789abcdef0123456789abcdef stands ready, for everybody",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
 )
@@ -169,6 +176,13 @@ SHUTTING_DOWN = ProblemType(
     "The service is stopping",
     "Send it again; another instance or the next start will answer.",
     "the service is stopping and takes no new work",
+)
+STORE_DOWN = ProblemType(
+    "style-store-down",
+    503,
+    "The store that replicas share does not answer",
+    "Send it again after Retry-After seconds.",
+    "the style store does not answer",
 )
 STORAGE_FULL = ProblemType(
     "storage-full",

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.access.clients import Client
@@ -24,6 +25,7 @@ from app.queue.work import Refused
 from app.settings import Settings
 from app.styles.library import StyleLibrary
 from app.styles.ready import SHIPPED, ready_styles
+from app.styles.shared import SharedLibrary, weights_name
 
 logger = logging.getLogger("impasto")
 
@@ -47,12 +49,10 @@ class Service:
         self.metrics = Metrics()
         requests, megapixels = settings.requests_per_minute or None, settings.megapixels_per_minute or None
         self.keys = Keys(settings.api_keys_file, requests, megapixels) if settings.api_keys_file else None
-        self.limits_of_clients = Limits()
+        self.limits_of_clients = Limits(settings.style_store)
         folders = (SHIPPED, *((settings.styles_dir,) if settings.styles_dir else ()))
         self.ready = ready_styles(folders, settings.max_pixels)
-        self.library = StyleLibrary(
-            settings.style_cache_bytes, {name: style.path for name, style in self.ready.items()}
-        )
+        self.library = self._library()
         self.queue = BatchingQueue(
             engines,
             self.library,
@@ -71,7 +71,7 @@ class Service:
         self.uploads = Uploads(
             settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
         )
-        self.metrics.watch(self.queue, self.uploads)
+        self.metrics.watch(self.queue, self.uploads, self.library)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False
@@ -83,14 +83,29 @@ class Service:
         self._idle.set()
         self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
 
+    def _library(self) -> StyleLibrary:
+        settings, ready = self.settings, {name: style.path for name, style in self.ready.items()}
+        if not settings.style_store:
+            return StyleLibrary(settings.style_cache_bytes, ready)
+        from app.styles.redis_store import RedisStore  # redis is an extra
+
+        store = partial(RedisStore, settings.style_store, settings.style_store_seconds)
+        weights = weights_name(settings.encoder_weights, settings.decoder_weights)
+        lookups = self.metrics.store_lookups
+        return SharedLibrary(
+            settings.style_cache_bytes, ready, store, weights, lambda result: lookups.labels(result).inc()
+        )
+
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
+        self.library.start()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
 
     async def stop(self) -> None:
         """Stop the worker and the picture threads; what is still running then is given up."""
         self.draining = True
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
+        await asyncio.get_running_loop().run_in_executor(None, self.library.stop)
         self._threads.shutdown(wait=False)
 
     async def drain(self) -> None:
