@@ -125,6 +125,9 @@ class Settings(BaseSettings):
         description="time after which a worker that does not move on is given up, and the process ends, in seconds",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
+    result_cache_bytes: int = Field(
+        0, ge=0, description="memory for results, from which equal requests are answered, in bytes; 0 keeps none"
+    )
     style_store: str = Field(
         "",
         pattern=r"^((rediss?|valkeys?|unix)://\S+)?$",

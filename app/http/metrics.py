@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.http.kept import KeptResults
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Loss
 from app.queue.work import Priority
@@ -74,6 +75,9 @@ class Metrics:
             ["result"],
             registry=self._registry,
         )
+        self.kept = Counter(
+            "impasto_kept_results", "Requests answered with a kept result, without the network", registry=self._registry
+        )
         self.shared = Counter(
             "impasto_shared_results",
             "Requests answered with the result of an equal one that was in flight",
@@ -121,6 +125,11 @@ class Metrics:
             ("impasto_pixels_per_second", "Rate of the network as last measured, in pixels", lambda: queue.rate),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
+
+    def watch_kept(self, kept: KeptResults) -> None:
+        """Show how much is kept of results."""
+        text = "Memory that results kept for equal requests take, in bytes"
+        Gauge("impasto_kept_bytes", text, registry=self._registry).set_function(lambda: kept.size)
 
     def text(self) -> tuple[bytes, str]:
         """The exposition and its media type."""

@@ -16,6 +16,7 @@ from app.access.keys import Keys
 from app.access.limits import Limits
 from app.configured import picture_limits
 from app.engine.base import Engine
+from app.http.kept import KeptResults
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.http.uploads import Uploads
@@ -72,6 +73,8 @@ class Service:
             settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
         )
         self.metrics.watch(self.queue, self.uploads, self.library)
+        self.kept = KeptResults(settings.result_cache_bytes)
+        self.metrics.watch_kept(self.kept)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False

@@ -15,6 +15,7 @@ from app.files import DISK_FULL
 from app.http.access import client_of, rate_limited
 from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
 from app.http.forms import Form, read_form
+from app.http.kept import result_key
 from app.http.metrics import STAGES
 from app.http.negotiation import choose_format
 from app.http.problems import (
@@ -31,7 +32,7 @@ from app.http.service import Service, queue_full
 from app.images.encode import MEDIA_TYPES
 from app.images.errors import TooManyPixels
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
-from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
+from app.queue.work import DeadlinePassed, Done, QueueError, Refused, StorageFull, StylePicture, Work
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -139,11 +140,45 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
-    client = client_of(request)
-    await _count_pixels(service, client, prepared)
-    decoded = time.monotonic()
+    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
+    headers = {"Vary": "Accept"}
+    key = await service.in_thread(result_key, prepared, asked.options, format) if service.kept.max_bytes else b""
+    body = service.kept.get(key)
+    queue_seconds, network_seconds, batch_size = 0.0, 0.0, 0
+    decoded = stylised = time.monotonic()
+    if body is not None:
+        service.metrics.kept.inc()
+        headers["Cache-Status"] = "impasto; hit"
+    else:
+        client = client_of(request)
+        await _count_pixels(service, client, prepared)
+        done = await _done(service, prepared.work, since + timeout, timeout, client)
+        queue_seconds, network_seconds, batch_size = done.queue_seconds, done.network_seconds, done.batch_size
+        stylised = time.monotonic()
+        try:
+            body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+        except FieldError as error:
+            raise invalid_field(error.field, str(error)) from None
+        if key:
+            stored = "; stored" if service.kept.keep(key, body) else ""
+            headers["Cache-Status"] = f"impasto; fwd=miss{stored}"
+    encoded = time.monotonic()
+    times = (decoded - uploaded, queue_seconds, network_seconds, encoded - stylised)
+    for stage, seconds in zip(STAGES, times, strict=True):
+        service.metrics.stages.labels(stage).observe(seconds)
+    service.metrics.seconds.observe(encoded - since)
+    headers["Server-Timing"] = ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True))
+    headers["X-Batch-Size"] = str(batch_size)
+    names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
+    if names:
+        headers["X-Style-Id"] = ", ".join(names)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+async def _done(service: Service, work: Work, deadline: float, timeout: float, client: Client) -> Done:
+    """What the network makes of it. Raises the Problem for which it is not made."""
     try:
-        done = await service.queue.run(prepared.work, since + timeout, client=client.name)
+        return await service.queue.run(work, deadline, client=client.name)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
@@ -152,26 +187,6 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
     except QueueError as error:
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
-    stylised = time.monotonic()
-    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
-    try:
-        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
-    except FieldError as error:
-        raise invalid_field(error.field, str(error)) from None
-    encoded = time.monotonic()
-    times = (decoded - uploaded, done.queue_seconds, done.network_seconds, encoded - stylised)
-    for stage, seconds in zip(STAGES, times, strict=True):
-        service.metrics.stages.labels(stage).observe(seconds)
-    service.metrics.seconds.observe(encoded - since)
-    headers = {
-        "Server-Timing": ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True)),
-        "X-Batch-Size": str(done.batch_size),
-        "Vary": "Accept",
-    }
-    names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
-    if names:
-        headers["X-Style-Id"] = ", ".join(names)
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
 
 
 async def _count_pixels(service: Service, client: Client, prepared: Prepared) -> None:

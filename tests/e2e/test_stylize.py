@@ -54,7 +54,10 @@ def test_the_answer_tells_its_id_timings_batch_and_style(client: httpx.Client) -
     assert list(stages) == ["decode", "queue", "network", "encode"]
     assert float(stages["network"]) > 0
     style = client.get(f"/styles/{answer.headers['X-Style-Id']}")
-    assert style.json() == {"id": answer.headers["X-Style-Id"], "sizes": [512], "any_size": True}
+    name = answer.headers["X-Style-Id"]
+    assert style.json() == {"id": name, "known": ["memory"], "sizes": [512], "any_size": True}
+    assert client.delete(f"/styles/{name}").status_code == 204
+    assert client.get(f"/styles/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("insane", ["", "a b", "x" * 129, "é", "a;b"])
