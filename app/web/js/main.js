@@ -22,7 +22,10 @@ const remembered = (name) => localStorage.getItem(name);
 speak(remembered("language") || navigator.language);
 document.documentElement.dataset.theme = remembered("theme") || "";
 
-const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), { key: sessionStorage.getItem("key") ?? undefined });
+const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
+  key: sessionStorage.getItem("key") ?? undefined,
+  retries: 0, // the visitor is told, and sees the seconds go
+});
 const store = new Store();
 const viewer = new Viewer(parts);
 const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
