@@ -15,15 +15,17 @@ import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
 import { speak, spoken, styleName, word } from "./words.js";
 
-const SAMPLES = ["portrait", "cat", "coffee"];
-const web = new URL("..", import.meta.url);
+const STYLES_SECONDS = 4;
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const remembered = (name) => localStorage.getItem(name);
 
 speak(remembered("language") || navigator.language);
 document.documentElement.dataset.theme = remembered("theme") || "";
 
-const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), { key: sessionStorage.getItem("key") ?? undefined });
+const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
+  key: sessionStorage.getItem("key") ?? undefined,
+  retries: 0, // the visitor is told, and sees the seconds go
+});
 const store = new Store();
 const viewer = new Viewer(parts);
 const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
@@ -75,17 +77,9 @@ store.addEventListener("photo", () => {
   runner.change(false);
 });
 
-for (const name of SAMPLES) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.wordLabel = `sample_${name}`;
-  button.setAttribute("aria-label", word(`sample_${name}`));
-  const address = new URL(`samples/${name}.jpg`, web).href;
-  const picture = document.createElement("img");
-  Object.assign(picture, { src: address, alt: "", width: 200, height: 200 });
-  button.append(picture);
-  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), `${name}.jpg`));
-  parts.samples.append(button);
+for (const button of parts.samples.children) {
+  const address = button.firstElementChild.src;
+  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), address.split("/").pop()));
 }
 
 function pickFile(what, camera = false) {
@@ -136,8 +130,21 @@ async function addStyle(file, name = file.name?.replace(/\.[^.]*$/, "") || word(
   gallery.choose(style);
 }
 
+async function readyStyles() {
+  for (;;) {
+    try {
+      const ready = await impasto.styles();
+      parts.trouble.hidden = true;
+      return ready;
+    } catch (error) {
+      await showTrouble(error, STYLES_SECONDS);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * STYLES_SECONDS));
+    }
+  }
+}
+
 async function loadStyles() {
-  const ready = await impasto.styles();
+  const ready = await readyStyles();
   store.setGallery([...store.gallery, ...ready.map((style) => ({ ...style, key: style.id, picture: undefined }))]);
   const { ids, changes } = readLink();
   const styles = (await Promise.all(ids.slice(0, 4).map(linkedStyle))).filter(Boolean);
@@ -227,23 +234,24 @@ addEventListener("keydown", (event) => {
 
 // Results and trouble
 
-runner.addEventListener("busy", ({ detail }) => {
+runner.addEventListener("busy", () => {
+  if (!store.photo || !store.choice.styles.length) return;
   parts.stage.setAttribute("aria-busy", "true");
-  if (store.photo && store.choice.styles.length && detail.size === "full") say(word("painting"));
+  say(word("painting"));
 });
 runner.addEventListener("idle", () => parts.stage.removeAttribute("aria-busy"));
-runner.addEventListener("result", async ({ detail: { size, result, newest } }) => {
+runner.addEventListener("result", async ({ detail: { size, result, asked } }) => {
   if (result.photo !== store.photo) return;
   parts.trouble.hidden = true;
   const address = URL.createObjectURL(result.picture);
-  await viewer.showResult(address, !store.photo.bitmap);
+  if (!(await viewer.showResult(address, !store.photo.bitmap))) return URL.revokeObjectURL(address);
   if (shown) URL.revokeObjectURL(shown);
   shown = address;
   parts.after.dataset.size = size;
-  if (size !== "full" || !newest) return;
-  full = result;
-  parts.keep.disabled = parts["open-save"].disabled = false;
+  if (size !== "full" || asked !== runner.newest) return;
   const { naturalWidth: w, naturalHeight: h } = parts.after;
+  full = { ...result, w, h };
+  parts.keep.disabled = parts["open-save"].disabled = false;
   say(word("painted", { s: result.seconds.toFixed(1), w, h }));
 });
 runner.addEventListener("trouble", ({ detail }) => showTrouble(detail.error, detail.seconds));
@@ -263,8 +271,9 @@ async function showTrouble(error, seconds) {
   if (seconds) text.textContent = word(offline ? "offline" : "busy", { n: seconds });
   else if (offline) text.textContent = word("offlineNow");
   else {
-    const details = error.errors?.length ? error.errors.map(({ detail }) => detail).join("; ") : error.message;
-    text.textContent = [details, error.remedy].filter(Boolean).join(" ");
+    // What is wrong with a field says what to do as well; else the remedy does.
+    const details = error.errors?.map(({ detail }) => detail).join(" ");
+    text.textContent = details || [error.message, error.remedy].filter(Boolean).join(" ");
   }
   const again = document.createElement("button");
   again.type = "button";
@@ -273,7 +282,8 @@ async function showTrouble(error, seconds) {
     parts.trouble.hidden = true;
     runner.again();
   });
-  parts.trouble.replaceChildren(text, again);
+  const futile = error instanceof ImpastoProblem && error.status < 500 && ![401, 429].includes(error.status);
+  parts.trouble.replaceChildren(text, ...(futile ? [] : [again]));
   parts.trouble.hidden = false;
 }
 
@@ -316,7 +326,7 @@ saveDialog(
     const { picture } = await impasto.stylize({ ...full.wish, format });
     return { picture, name: full.photo.name };
   },
-  () => `${parts.after.naturalWidth} × ${parts.after.naturalHeight}, ${Math.ceil(full.picture.size / 1000)} kB`,
+  () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {
@@ -356,5 +366,4 @@ parts.theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = theme;
 });
 showLanguage();
-parts.painting.disabled = true;
-loadStyles().catch((error) => showTrouble(error).then(() => setTimeout(() => loadStyles().catch(showTrouble), 4000)));
+loadStyles();
