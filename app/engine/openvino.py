@@ -198,7 +198,9 @@ def _encoder(weights: WeightsFile, ranges: Ranges | None) -> list[_Graph]:
 def _decoder(weights: WeightsFile, ranges: Ranges | None) -> list[list[_Graph]]:
     """A chain of graphs for each segment: partial AdaIN stands between segments."""
     upsample_after = decoder_upsampling(weights)
-    levels: list[Grid | None] = [grid(seen) for seen in ranges.decoder] if ranges else [None] * len(weights.convolutions)
+    levels: list[Grid | None] = (
+        [grid(seen) for seen in ranges.decoder] if ranges else [None] * len(weights.convolutions)
+    )
     segments: list[list[_Graph]] = [[_Graph(weights.widths[0][0], False, levels[0])]]
     for index, convolution in enumerate(weights.convolutions[:-1]):
         segments[-1][-1].convolve(convolution, levels[index])

@@ -1,7 +1,6 @@
 """Statistics of a layer that comes part by part, the same to the bit however it is cut."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.engine.stages import Rows
 from app.network.blend import EPSILON, ChannelStatistics, FloatArray
@@ -49,12 +48,10 @@ class Moments:
     @property
     def statistics(self) -> list[ChannelStatistics]:
         """As AdaIN uses them, one for each style, or one where all positions weigh alike."""
-        weight, total, squares = (
-            np.sum(part, 1, np.float64) for part in (self._weight, self._sum, self._squares)
-        )
+        weight, total, squares = (np.sum(part, 1, np.float64) for part in (self._weight, self._sum, self._squares))
         mean = total / weight
         variance = np.maximum(squares / weight - np.square(mean), 0)
         return [
             ChannelStatistics((m + self._origin).astype(np.float32), np.sqrt(v + EPSILON).astype(np.float32))
-            for m, v in zip(mean, variance, strict=True)
+            for m, v in zip(mean, np.asarray(variance), strict=True)
         ]

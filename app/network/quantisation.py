@@ -66,7 +66,7 @@ def grid(seen: Range) -> Grid:
     low, high = np.minimum(seen.low, 0), np.maximum(seen.high, 0)
     span = np.maximum(high - low, LEAST_SPAN)
     whole = span.max()
-    room = whole**(1 - BALANCE) * span**BALANCE - span
+    room = whole ** (1 - BALANCE) * span**BALANCE - span
     signed = low.min() < 0
     low = low - room / 2 if signed else low
     return Grid(low.astype(np.float32), ((span + room) / LEVELS).astype(np.float32))

@@ -53,8 +53,8 @@ def read_ranges(encoder: WeightsFile, decoder: WeightsFile) -> Ranges:
     path = ranges_path(decoder.path)
     remedy = f"make them with: impasto weights quantize --decoder {decoder.path} --content PHOTOS --style PAINTINGS"
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES)
+        with path.open("rb") as opened:
+            data = opened.read(MOST_BYTES)
         tensors = load(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     except FileNotFoundError:
