@@ -7,6 +7,7 @@ import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
 import { KeptDialog } from "./kept.js";
 import { linkTo, readLink } from "./link.js";
+import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
 import { Runner } from "./runner.js";
@@ -17,18 +18,16 @@ import { speak, spoken, styleName, word } from "./words.js";
 
 const STYLES_SECONDS = 4;
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
-const remembered = (name) => localStorage.getItem(name);
 
 speak(remembered("language") || navigator.language);
-document.documentElement.dataset.theme = remembered("theme") || "";
 
 const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
-  key: sessionStorage.getItem("key") ?? undefined,
+  key: remembered("key", "sessionStorage") ?? undefined,
   retries: 0, // the visitor is told, and sees the seconds go
 });
 const store = new Store();
 const viewer = new Viewer(parts);
-const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
+const brush = new Brush(parts.paint, viewer, () => repainted());
 const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
 const pad = new Pad(parts.pad, (point, moving) =>
   store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
@@ -67,6 +66,8 @@ async function setPhoto(file, name) {
 store.addEventListener("photo", () => {
   const { photo } = store;
   full = null;
+  // What has the focus is about to go: whoever uses the keyboard goes on with the styles.
+  if (parts.start.contains(document.activeElement)) parts.styles.focus({ preventScroll: true });
   parts.start.hidden = true;
   parts.viewer.hidden = false;
   parts.trouble.hidden = true;
@@ -94,7 +95,6 @@ function pickFile(what, camera = false) {
 parts.pick.addEventListener("click", () => pickFile("photo"));
 parts["new-photo"].addEventListener("click", () => pickFile("photo"));
 parts["add-style"].addEventListener("click", () => pickFile("style"));
-parts.camera.hidden = !matchMedia("(pointer: coarse)").matches;
 parts.camera.addEventListener("click", () => pickFile("photo", true));
 parts.file.addEventListener("change", () => take([...parts.file.files], fileFor));
 
@@ -191,7 +191,7 @@ function drawBrushes() {
     setPainting(false);
     if (brush.painted) brush.clear();
   }
-  brush.style = Math.min(brush.style, Math.max(0, styles.length - 1)) || Math.min(1, styles.length - 1);
+  brush.style = Math.min(brush.style, Math.max(1, styles.length - 1));
   const buttons = styles.map((style, index) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -213,8 +213,8 @@ function setPainting(on) {
   viewer.locked = on;
 }
 
-function repainted(action) {
-  action();
+/** Where regions are painted they say which style acts, and the pad does no more. */
+function repainted() {
   parts.mix.hidden = store.choice.styles.length < 2 || brush.painted;
   runner.change(false);
 }
@@ -225,11 +225,15 @@ parts.feather.addEventListener("input", () => {
   brush.feather = parts.feather.value / 100;
   if (brush.painted) runner.change(true);
 });
-for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => repainted(() => brush[name]()));
+for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => {
+  brush[name]();
+  repainted();
+});
 addEventListener("keydown", (event) => {
   if (parts.paint.hidden || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
   event.preventDefault();
-  repainted(() => (event.shiftKey ? brush.redo() : brush.undo()));
+  brush[event.shiftKey ? "redo" : "undo"]();
+  repainted();
 });
 
 // Results and trouble
@@ -262,7 +266,7 @@ async function showTrouble(error, seconds) {
     const key = await askKey(parts);
     if (key) {
       impasto.key = key;
-      sessionStorage.setItem("key", key);
+      remember("key", key, "sessionStorage");
       return runner.again();
     }
   }
@@ -343,7 +347,7 @@ parts["zoom-out"].addEventListener("click", () => viewer.zoomBy(1 / 1.5));
 parts["zoom-reset"].addEventListener("click", () => viewer.fit());
 
 function setLanguage(name) {
-  localStorage.setItem("language", name);
+  remember("language", name);
   speak(name);
   showLanguage();
   controls.translate();
@@ -362,7 +366,7 @@ parts.theme.addEventListener("click", () => {
     ? document.documentElement.dataset.theme === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches;
   const theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", theme);
+  remember("theme", theme);
   document.documentElement.dataset.theme = theme;
 });
 showLanguage();

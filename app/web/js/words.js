@@ -60,6 +60,7 @@ export function speak(wanted) {
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
   for (const element of document.querySelectorAll("[data-word-label]")) element.setAttribute("aria-label", word(element.dataset.wordLabel));
+  delete document.documentElement.dataset.unspoken;
 }
 
 export const spoken = () => language;
