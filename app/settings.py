@@ -77,7 +77,12 @@ class Settings(BaseSettings):
         None, description="folder of pictures that stand ready as styles, beside the shipped"
     )
 
-    engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
+    engine: Literal["auto", "ncnn", "openvino", "torch"] = Field("auto", description="library that runs the network")
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="numbers the network computes in; auto takes int8 where the processor multiplies it and the "
+        "decoder has ranges",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the network; 0 for every core")
     encoder_weights: Path = Field(ENCODER, description="safetensors file of the VGG encoder")
