@@ -28,7 +28,7 @@ COPIED = [
     source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in shlex.split(line)[1:-1]
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVICES = ("impasto", "impasto-gpu")
+SERVICES = ("impasto", "impasto-gpu", "replica")
 
 
 def last(instruction: str) -> str:
