@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pillow_heif
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
@@ -143,6 +144,16 @@ def test_a_large_photo_is_reduced_in_the_browser(visit: Visit, tmp_path: Path) -
     visit.choose_style("Ink wash")
     assert visit.painted().size == (512, 384)
     assert max(int(str(dict(form)["content"])) for form in visit.sent()) < large.stat().st_size / 4
+
+
+def test_a_photo_only_the_service_can_read_is_painted_and_shown(visit: Visit, tmp_path: Path) -> None:
+    phone = tmp_path / "phone.heic"
+    pillow_heif.from_pillow(Image.fromarray(photo("chelsea"))).save(phone)
+    visit.page.locator("#file").set_input_files(phone)
+    visit.page.locator("#size").select_option("512")
+    visit.choose_style("Watercolour")
+    assert visit.painted().size == (512, 341)
+    expect(visit.page.locator("#compare")).to_be_hidden()
 
 
 def test_while_a_slider_moves_a_preview_follows_and_at_rest_the_full_picture_comes(visit: Visit) -> None:
