@@ -27,7 +27,7 @@ MAX_PART_HEADERS: Final = 32
 MAX_TEXT_BYTES: Final = 1024
 MAX_FILES: Final = 17
 MAX_PREAMBLE_BYTES: Final = 1 << 16
-IN_MEMORY_BYTES: Final = 1 << 16
+IN_MEMORY_BYTES: Final = 1 << 16  # of all files of a request together
 
 # An item of a list, as PHP and Rails spell it: style[] or style[0].
 ITEM: Final = re.compile(r"([^\[\]]+)\[([0-9]{0,4})\]")
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @dataclass
 class File:
-    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed.
+    """An uploaded file: in memory if it is small, else on disk until it is closed.
 
     `named` is whether the client gave it a file name, be it empty, or left that away as from a text.
     """
@@ -152,6 +152,7 @@ class _Reader:
         self._max_file_bytes = max_file_bytes
         self._part = -1
         self._preamble = 0
+        self._memory = IN_MEMORY_BYTES
         # (name, place in a list, what came), in the order sent
         self._texts: list[tuple[str, int, str]] = []
         self._files: list[tuple[str, int, File]] = []
@@ -207,7 +208,7 @@ class _Reader:
         if named or self._name in self._file_fields:
             if len(self._files) == MAX_FILES:
                 raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_FILES} files", limit=MAX_FILES)
-            spooled = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115
+            spooled = SpooledTemporaryFile(max(1, self._memory))  # noqa: SIM115
             self._file = File(cast(BinaryIO, spooled), named=named)
             self._may_be_none = not options.get(b"filename") and not extended
             self._files.append((self._name, self._place, self._file))
@@ -251,6 +252,8 @@ class _Reader:
             self._files.pop()[2].data.close()
         else:
             self._file.data.seek(0)
+            if self._file.size <= self._memory:
+                self._memory -= self._file.size
 
     def on_end(self) -> None:
         if self._preamble and not self.begun:

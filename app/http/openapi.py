@@ -84,7 +84,15 @@ def stylize_operation() -> dict[str, Any]:
 
 def stylize_responses() -> dict[int | str, dict[str, Any]]:
     """The picture, and every problem."""
-    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "origin-not-allowed", "bad-request")
+    elsewhere = (
+        "not-found",
+        "unknown-style",
+        "method-not-allowed",
+        "ready-style",
+        "style-store-down",
+        "origin-not-allowed",
+        "bad-request",
+    )
     picture = {
         "description": "the stylised photo",
         "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},

@@ -9,7 +9,10 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.access.clients import Client
+from app.access.limits import LimitReached
 from app.files import DISK_FULL
+from app.http.access import client_of, rate_limited
 from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
@@ -30,7 +33,7 @@ from app.images.errors import TooManyPixels
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
-REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
+REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
 
 T = TypeVar("T")
@@ -59,16 +62,17 @@ async def stylize(request: Request) -> Response:
 async def _stylize(request: Request, service: Service) -> Response:
     since = time.monotonic()
     timeout = _timeout(request, service.settings.request_timeout)
-    service.check_open(since + timeout)
-    with service.serving():
-        form = await _upload(request, service, since, timeout)
-        try:
+    client = client_of(request)
+    service.check_open(since + timeout, client)
+    form = await _upload(request, service, since, timeout)
+    try:
+        with service.serving(client):
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
-        except TimeoutError:
-            raise _deadline_passed(timeout) from None
-        finally:
-            form.close()
+    except TimeoutError:
+        raise _deadline_passed(timeout) from None
+    finally:
+        form.close()
 
 
 def _timeout(request: Request, longest: float) -> float:
@@ -88,10 +92,13 @@ def _timeout(request: Request, longest: float) -> float:
 async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
     settings = service.settings
     try:
-        async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
+        async with (
+            asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())),
+            service.uploads.place(client_of(request).name) as place,
+        ):
             return await read_form(
                 request.headers,
-                request.stream(),
+                place.paced(request.stream()),
                 file_fields=FILE_FIELDS,
                 max_file_bytes=settings.max_file_bytes,
                 max_request_bytes=settings.max_request_bytes,
@@ -132,9 +139,11 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
+    client = client_of(request)
+    await _count_pixels(service, client, prepared)
     decoded = time.monotonic()
     try:
-        done = await service.queue.run(prepared.work, since + timeout)
+        done = await service.queue.run(prepared.work, since + timeout, client=client.name)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
@@ -163,6 +172,17 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     if names:
         headers["X-Style-Id"] = ", ".join(names)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+async def _count_pixels(service: Service, client: Client, prepared: Prepared) -> None:
+    """Count the result's pixels against the client's limit."""
+    height, width = prepared.photo.rgb.shape[:2]
+    if client.has_key:
+        service.metrics.client_pixels.labels(client.name).inc(height * width)
+    try:
+        await service.limits_of_clients.take_pixels(client, height * width)
+    except LimitReached as reached:
+        raise rate_limited(reached) from None
 
 
 def _deadline_passed(timeout: float) -> Problem:

@@ -141,7 +141,7 @@ def test_features_on_disk_come_back_to_eleven_bits_of_their_spread() -> None:
     store.put(0, 0, features[:, :, :9])
     store.put(0, 9, features[:, :6, 9:])
     store.put(6, 9, features[:, 6:, 9:])
-    spread = np.abs(features - features[:, :, :9].mean((1, 2), keepdims=True)).max()
+    spread = np.abs(features - features[:, :1, :1]).max()
     np.testing.assert_allclose(
         store.get(slice(2, 12), slice(5, 15)), features[:, 2:12, 5:15], rtol=0, atol=2**-11 * spread
     )
