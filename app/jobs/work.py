@@ -89,7 +89,8 @@ class Painter(Protocol):
         """Queue a picture; several may be in the queue, as many as the caller bounds them to.
 
         `on_step` hears after each step how much of it is done, 0 to 1, as estimated; it is called from the network's
-        thread and must be quick. Raises Stopped, as the future does; the future raises a QueueError too.
+        thread and must be quick. Raises Stopped; the future is cancelled when the job is to stop, and raises a
+        QueueError.
         """
 
 
@@ -100,8 +101,8 @@ class Work(Protocol):
     """A job's work in its folder."""
 
     def steps(self, painter: Painter) -> Steps:
-        """Do what is left, yielding at least once a second or so; the result is to the last byte what it would be without
-        any restart.
+        """Do what is left, yielding at least once a second or so; the result is the same to the last byte, however often
+        the job was begun again.
 
         It may be closed at any yield, as by SIGTERM, and the process may end at any moment: what is finished is written
         whole (`app.files.write_whole`), and found again. Raises Fault, Stopped, QueueError; OSError where the disk is
