@@ -3,31 +3,29 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.files import DISK_FULL
-from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
+from app.http.fields import FILE_FIELDS, Asked, invalid_field, read_fields
 from app.http.forms import Form, read_form
 from app.http.metrics import STAGES
-from app.http.negotiation import choose_format
 from app.http.problems import (
     DEADLINE_PASSED,
     INTERNAL_ERROR,
     SHUTTING_DOWN,
     STORAGE_FULL,
-    TOO_MANY_PIXELS,
-    UNREADABLE_IMAGE,
+    TYPES,
     UPLOAD_TIMEOUT,
     Problem,
 )
 from app.http.service import Service, queue_full
 from app.images.encode import MEDIA_TYPES
-from app.images.errors import TooManyPixels
-from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
+from app.images.negotiation import choose_format
+from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
@@ -177,20 +175,10 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     try:
         prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
     except FieldError as error:
-        raise _unreadable(unreadable(error, asked.styles, masks, asked.options, service.limits)) from None
+        name, detail, members = fault(unreadable(error, asked.styles, masks, asked.options, service.limits))
+        raise Problem(TYPES[name], detail, **members) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
         raise invalid_field("style_id", str(error)) from None
     return asked, prepared
-
-
-def _unreadable(found: Sequence[FieldError]) -> Problem:
-    """One problem for every file that can't be read; the first decides what kind it is."""
-    faults = Faults()
-    for error in found:
-        faults.add(error.field, str(error), error.cause.limit if isinstance(error.cause, TooManyPixels) else None)
-    first, detail = faults.errors[0], "; ".join(f"{error.field}: {error}" for error in found)
-    kind = TOO_MANY_PIXELS if "limit" in first else UNREADABLE_IMAGE
-    members = {name: first[name] for name in ("field", "limit") if name in first}
-    return Problem(kind, detail, **members, errors=faults.errors)

@@ -34,7 +34,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file of an order, in the job's folder. `field` names it in errors, as `style[1]`; `name` is a style's id."""
+    """A file of an order, in the job's folder.
+
+    `field` names it in errors, as `style[1]`; `name` is a style's id, else what the caller calls it, or empty.
+    """
 
     field: str
     path: Path
@@ -45,8 +48,8 @@ class Upload:
 class Order:
     """What was asked. `folder` is the work's own to write to; the uploads beside it stay as they are.
 
-    `masks` are none, or one per style; `format` is the picture's that `options` and the caller's Accept ask for, None
-    where neither does; `fields` are the texts sent in the kind's own fields.
+    `masks` are none, or one per style; `accept` is the caller's Accept, which decides on a format where `options` do
+    not; `fields` are the texts sent in the kind's own fields.
     """
 
     folder: Path
@@ -54,7 +57,7 @@ class Order:
     styles: tuple[Upload, ...]
     masks: tuple[Upload, ...]
     options: Options
-    format: str | None = None
+    accept: str = ""
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -101,8 +104,8 @@ class Work(Protocol):
     """A job's work in its folder."""
 
     def steps(self, painter: Painter) -> Steps:
-        """Do what is left, yielding at least once a second or so; the result is the same to the last byte, however often
-        the job was begun again.
+        """Do what is left, yielding at least once a second or so; the result is the same to the last byte, however
+        often the job was begun again.
 
         It may be closed at any yield, as by SIGTERM, and the process may end at any moment: what is finished is written
         whole (`app.files.write_whole`), and found again. Raises Fault, Stopped, QueueError; OSError where the disk is
@@ -110,7 +113,10 @@ class Work(Protocol):
         """
 
     def preview(self) -> Path | None:
-        """The newest picture finished, a JPEG that is whole, or None; called from any thread while steps are taken."""
+        """The newest picture finished, a JPEG that is whole, in the work's folder; None before there is one.
+
+        Asked after each step, in the same thread.
+        """
 
 
 class Kind(Protocol):
