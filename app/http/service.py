@@ -7,12 +7,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
 from app.engine.base import Engine
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.http.shown import job_info
+from app.http.uploads import Uploads
+from app.jobs.callback import Callbacks
+from app.jobs.folder import default_folder
+from app.jobs.jobs import Jobs, Limits
+from app.jobs.photos import Photos
+from app.jobs.record import Job
+from app.jobs.retention import Retention
+from app.jobs.store import Store
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -61,6 +71,15 @@ class Service:
             settings.stuck_seconds,
         )
         self.metrics.watch(self.queue)
+        self.uploads = Uploads(settings.max_file_bytes, settings.max_request_bytes, settings.upload_timeout)
+        self.job_uploads = Uploads(
+            settings.max_job_file_bytes,
+            settings.max_job_request_bytes,
+            settings.job_upload_timeout,
+            settings.max_job_photos,
+        )
+        self.jobs = self._jobs()
+        self.metrics.watch_jobs(self.jobs)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False
@@ -74,16 +93,21 @@ class Service:
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
         await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        await self.jobs.start()
 
     async def stop(self) -> None:
-        """Stop the worker and the picture threads; what is still running then is given up."""
+        """Stop the worker and the picture threads; what is still running then is given up, but for jobs, which wait for
+        the next start."""
         self.draining = True
+        await self.jobs.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         self._threads.shutdown(wait=False)
+        self.jobs.close()
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
         self.leaving = self.draining = True
+        await self.jobs.stop()
         await self._idle.wait()
 
     async def end(self) -> None:
@@ -124,6 +148,11 @@ class Service:
         except Refused as refused:
             raise queue_full(refused) from None
 
+    def check_taking(self) -> None:
+        """Raise the Problem for which a job is turned away before its upload is read."""
+        self._check_draining()
+        self._check_held()
+
     def check_open(self, deadline: float) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
         self._check_serving()
@@ -137,10 +166,16 @@ class Service:
         return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
 
     def _check_serving(self) -> None:
-        if self.draining:
-            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
+        self._check_draining()
         if not self.queue.serving:
             raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
+        self._check_held()
+
+    def _check_draining(self) -> None:
+        if self.draining:
+            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
+
+    def _check_held(self) -> None:
         if self._in_flight >= self.settings.max_requests:
             raise Problem(
                 QUEUE_FULL,
@@ -149,9 +184,34 @@ class Service:
                 retry_after=self.queue.backlog_seconds,
             )
 
+    def _jobs(self) -> Jobs:
+        settings = self.settings
+        limits = Limits(
+            settings.jobs_at_once,
+            settings.max_jobs,
+            settings.job_attempts,
+            Retention(settings.jobs_keep_seconds, settings.jobs_keep_bytes),
+        )
+        return Jobs(
+            settings.data_dir or default_folder(),
+            [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))],
+            self.queue,
+            limits,
+            self._callbacks if settings.callback_hosts else None,
+            lambda state: self.metrics.jobs_ended.labels(state).inc(),
+        )
+
+    def _callbacks(self, store: Store) -> Callbacks:
+        secret = self.settings.callback_secret
+        return Callbacks(store, self.settings.callback_hosts, secret.get_secret_value() if secret else "", self._told)
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        info = job_info(job, self.settings.root_path, self.settings.jobs_keep_seconds)
+        return info.model_dump(mode="json", exclude_none=True)
+
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Count a request to /stylize as held."""
+        """Count a request to /stylize or /jobs as held."""
         self._in_flight += 1
         try:
             yield

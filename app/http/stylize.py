@@ -9,20 +9,19 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.files import DISK_FULL
-from app.http.fields import FILE_FIELDS, Asked, invalid_field, read_fields
-from app.http.forms import Form, read_form
+from app.http.fields import Asked, invalid_field, read_fields
+from app.http.forms import Form
 from app.http.metrics import STAGES
 from app.http.problems import (
-    DEADLINE_PASSED,
     INTERNAL_ERROR,
     SHUTTING_DOWN,
     STORAGE_FULL,
     TYPES,
-    UPLOAD_TIMEOUT,
     Problem,
 )
 from app.http.service import Service, queue_full
+from app.http.submit import prefers_async, submit
+from app.http.uploads import deadline_passed, upload
 from app.images.encode import MEDIA_TYPES
 from app.images.negotiation import choose_format
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
@@ -37,6 +36,8 @@ T = TypeVar("T")
 async def stylize(request: Request) -> Response:
     """Answer one request, and count how it ended."""
     service: Service = request.app.state.service
+    if prefers_async(request) and service.jobs.on:
+        return await submit(request)
     outcome = INTERNAL_ERROR.name
     try:
         response = await _stylize(request, service)
@@ -59,12 +60,12 @@ async def _stylize(request: Request, service: Service) -> Response:
     timeout = _timeout(request, service.settings.request_timeout)
     service.check_open(since + timeout)
     with service.serving():
-        form = await _upload(request, service, since, timeout)
+        form = await upload(request, service.uploads, since, timeout)
         try:
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
         except TimeoutError:
-            raise _deadline_passed(timeout) from None
+            raise deadline_passed(timeout) from None
         finally:
             form.close()
 
@@ -81,28 +82,6 @@ def _timeout(request: Request, longest: float) -> float:
     if not 0 < seconds < math.inf:
         raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}", 0)
     return min(seconds, longest)
-
-
-async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
-    settings = service.settings
-    try:
-        async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
-            return await read_form(
-                request.headers,
-                request.stream(),
-                file_fields=FILE_FIELDS,
-                max_file_bytes=settings.max_file_bytes,
-                max_request_bytes=settings.max_request_bytes,
-            )
-    except TimeoutError:
-        if timeout <= settings.upload_timeout:
-            raise _deadline_passed(timeout) from None
-        detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
-        raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -136,7 +115,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
-        raise _deadline_passed(timeout) from None
+        raise deadline_passed(timeout) from None
     except StorageFull as error:
         raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
     except QueueError as error:
@@ -161,10 +140,6 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     if names:
         headers["X-Style-Id"] = ", ".join(names)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
-
-
-def _deadline_passed(timeout: float) -> Problem:
-    return Problem(DEADLINE_PASSED, f"the result was not ready within {timeout:g} seconds", limit=timeout)
 
 
 def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:

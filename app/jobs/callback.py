@@ -1,12 +1,9 @@
-"""Tells a job's end to the address its caller named, signed as Standard Webhooks has it (standardwebhooks.com).
+"""Tells a job's end to the address its caller named, signed.
 
 Only hosts that a setting allows are told, over https, without following where they lead. One that does not answer is
 told again, after ever longer pauses, over a restart too.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import logging
 import time
@@ -19,25 +16,17 @@ import httpx
 
 from app.jobs.record import Job
 from app.jobs.store import Store
+from app.signatures import signature, signing_key
 
 logger = logging.getLogger("impasto.jobs")
 
 PAUSES: Final = (5.0, 30.0, 300.0, 1800.0, 7200.0)  # seconds between tries
 TIMEOUT: Final = 10.0
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105
 LONGEST_URL: Final = 1024
 
 
 class CallbackRefused(Exception):
     """An address that nobody is told at; the message says why."""
-
-
-def secret_bytes(secret: str) -> bytes:
-    """A signing secret of the form whsec_ and base64 of 24 to 64 bytes. Raises ValueError."""
-    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    if not secret.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
-        raise ValueError("not whsec_ and base64 of 24 to 64 bytes")
-    return key
 
 
 def check_callback(url: str, hosts: Collection[str]) -> None:
@@ -62,7 +51,7 @@ class Callbacks:
     ) -> None:
         self._store = store
         self._hosts = hosts
-        self._key = secret_bytes(secret)
+        self._key = signing_key(secret)
         self._describe = describe
 
     def send_due(self) -> None:
@@ -110,10 +99,9 @@ class Callbacks:
         }
         body = json.dumps(event).encode()
         id = f"job_{job.id}"
-        signed = hmac.new(self._key, f"{id}.{now}.".encode() + body, hashlib.sha256).digest()
         return body, {
             "Content-Type": "application/json",
             "webhook-id": id,
             "webhook-timestamp": str(now),
-            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+            "webhook-signature": signature(self._key, id, now, body),
         }

@@ -79,6 +79,11 @@ class Jobs:
         return tuple(dict.fromkeys(field for kind in self._kinds.values() for field in kind.fields))
 
     @property
+    def on(self) -> bool:
+        """Whether jobs can be kept."""
+        return self._here is not None
+
+    @property
     def busy(self) -> bool:
         """Whether a job's thread still runs, as one may for a moment after `stop`."""
         return self._here is not None and self._here.runner.busy
@@ -151,9 +156,9 @@ class Jobs:
         """A file of a job's work, by its path in the work's folder."""
         return job.asked.order(self._open().folder.of(job.id)).folder / name
 
-    def counts(self) -> dict[State, int]:
-        """How many jobs there are, by state; nothing where jobs are off."""
-        return self._here.store.counts() if self._here else {}
+    def count(self, state: State) -> int:
+        """How many jobs there are in a state; 0 where jobs are off."""
+        return self._here.store.counts()[state] if self._here else 0
 
     def bytes(self) -> int:
         """What all jobs hold on disk."""

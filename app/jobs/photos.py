@@ -1,7 +1,7 @@
 """Photos as a job: one, as large as a print, or many, which come back as a zip archive."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from io import BytesIO
@@ -31,7 +31,7 @@ class Photos:
     """A `app.jobs.work.Kind`."""
 
     name = "photo"
-    fields = ()
+    fields: Sequence[str] = ()
 
     def __init__(self, library: StyleLibrary, limits: Limits) -> None:
         self._library = library
