@@ -19,7 +19,7 @@ logger = logging.getLogger("impasto.jobs")
 
 SHOWN_SECONDS: Final = 0.2  # listeners hear of progress no more often
 WRITTEN_SECONDS: Final = 5.0  # nor is it written down, unless a part is finished
-RETRY_SECONDS: Final = 10.0  # where the disk is full, or the worker is lost
+RETRY_SECONDS: Final = 5.0  # where the disk is full, or the worker is lost
 INTERNAL_ERROR: Final = "internal-error"
 DISK_NOTE: Final = "waits: the disk is full"
 WORKER_NOTE: Final = "waits: the network is being started again"
@@ -148,6 +148,7 @@ class Attempt:
         progress = self._job.progress
         return {
             "state": State.DONE,
+            "note": "",
             "ended": time.time(),
             "progress": progress.model_copy(update={"done": progress.total or progress.done, "seconds_left": 0.0}),
             "outcome": Outcome(
@@ -164,6 +165,7 @@ class Attempt:
         trouble = Trouble(problem=fault.problem, detail=fault.detail, members=fault.members)
         return {
             "state": State.FAILED,
+            "note": "",
             "ended": time.time(),
             "trouble": trouble,
             "progress": self._job.progress.model_copy(update={"seconds_left": None}),
@@ -189,6 +191,7 @@ class Attempt:
                 logger.warning(
                     "job %s is %s, but that can't be written down: %s", self._job.id, changes["state"], error
                 )
+                self._change(note=DISK_NOTE)
                 if self._control.wait(RETRY_SECONDS):
                     return self._job
             else:

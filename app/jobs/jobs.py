@@ -132,13 +132,15 @@ class Jobs:
 
     async def get(self, id: str) -> Job | None:
         """A job as it is now."""
-        job = await asyncio.to_thread(self._open().store.get, id)
-        return self.board.newest(job) if job else None
+        here = self._open()
+        job = await asyncio.to_thread(here.store.get, id)
+        return self._newest(here, job) if job else None
 
     async def page(self, owner: str, limit: int, before: str | None) -> list[Job]:
         """As of `Store.page`."""
-        jobs = await asyncio.to_thread(self._open().store.page, owner, limit, before)
-        return [self.board.newest(job) for job in jobs]
+        here = self._open()
+        jobs = await asyncio.to_thread(here.store.page, owner, limit, before)
+        return [self._newest(here, job) for job in jobs]
 
     async def remove(self, id: str) -> bool:
         """Cancel and forget a job; False where there is none. Raises StoreFull."""
@@ -163,6 +165,11 @@ class Jobs:
     def bytes(self) -> int:
         """What all jobs hold on disk."""
         return self._here.store.bytes() if self._here else 0
+
+    def _newest(self, here: _Open, job: Job) -> Job:
+        job = self.board.newest(job)
+        waits = job.state is State.QUEUED and not job.note
+        return job.model_copy(update={"note": here.runner.note}) if waits else job
 
     def _open(self) -> _Open:
         if self._here is None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
-from app.jobs.attempt import Attempt
+from app.jobs.attempt import DISK_NOTE, RETRY_SECONDS, Attempt
 from app.jobs.board import Board
 from app.jobs.control import Control
 from app.jobs.folder import DataFolder
@@ -23,7 +23,6 @@ from app.queue.batching import BatchingQueue
 
 logger = logging.getLogger("impasto.jobs")
 
-RETRY_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 
 
@@ -57,6 +56,7 @@ class Runner:
         self._controls: dict[str, Control] = {}
         self._servers: list[asyncio.Task[None]] = []
         self._stopping = False
+        self.note = ""  # what all jobs wait for
         self._wake = asyncio.Event()
 
     @property
@@ -98,8 +98,10 @@ class Runner:
                 job = await asyncio.to_thread(self._store.claim, time.time())
             except StoreFull as error:
                 logger.warning("no job can be begun: %s", error)
-                await _wait(wake, RETRY_SECONDS)
+                self.note = DISK_NOTE
+                await asyncio.sleep(0 if self._stopping else RETRY_SECONDS)
                 continue
+            self.note = ""
             if job is not None:
                 await self._do(job)
                 continue
