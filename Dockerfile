@@ -36,7 +36,11 @@ ENV PATH=/opt/impasto/bin:$PATH \
     IMPASTO_HOST=0.0.0.0 \
     IMPASTO_PORT=8000 \
     IMPASTO_DRAIN_SECONDS=5 \
-    IMPASTO_ADDRESS_FILE=/tmp/impasto.address
+    IMPASTO_ADDRESS_FILE=/tmp/impasto.address \
+    IMPASTO_DATA_DIR=/data
+# Jobs are kept here. A volume takes over whose it is, so that user 10001 can write to it.
+RUN install -d -m 700 -o 10001 -g 10001 /data
+VOLUME /data
 # By number, so that Kubernetes can tell it is not root.
 USER 10001:10001
 WORKDIR /tmp

@@ -50,7 +50,8 @@ async def upload(
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
+        name = "temporary folder" if folder is None else "folder of jobs"
+        raise Problem(STORAGE_FULL, f"the {name} is full", retry_after=5) from None
 
 
 def deadline_passed(timeout: float) -> Problem:

@@ -22,7 +22,6 @@ logger = logging.getLogger("impasto.jobs")
 
 PAUSES: Final = (5.0, 30.0, 300.0, 1800.0, 7200.0)  # seconds between tries
 TIMEOUT: Final = 10.0
-LONGEST_URL: Final = 1024
 
 
 class CallbackRefused(Exception):
@@ -36,7 +35,7 @@ def check_callback(url: str, hosts: Collection[str]) -> None:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise CallbackRefused("expected an address, as https://hooks.example/impasto") from None
-    if parts.scheme != "https" or not host or "@" in parts.netloc or len(url) > LONGEST_URL or not url.isprintable():
+    if parts.scheme != "https" or not host or "@" in parts.netloc or not url.isprintable():
         raise CallbackRefused("expected an address that begins with https:// and names a host, without a password")
     named = host if port in (None, 443) else f"{host}:{port}"
     if named not in hosts:

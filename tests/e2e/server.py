@@ -39,12 +39,12 @@ class Server:
         settings = {"data_dir": self._folder.name, **(settings or {})}
         environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in settings.items()}
         ports = {"IMPASTO_PORT": str(self.port), "UVICORN_PORT": str(self.port)}
-        self._environment = {**os.environ, **ports, **environment}
+        self.environment = {**os.environ, **ports, **environment}
         self._command = command
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(self._command, env=self._environment, stdout=self._log, stderr=self._log)
+        self.process = subprocess.Popen(self._command, env=self.environment, stdout=self._log, stderr=self._log)
         self.client = httpx.Client(base_url=self.url, timeout=120)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
