@@ -21,7 +21,7 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
 COPY README.md LICENSE ./
 COPY models models
 COPY app app
-RUN pip install --no-deps .
+RUN pip install --no-deps . && mkdir /data
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Impasto" \
@@ -39,7 +39,7 @@ ENV PATH=/opt/impasto/bin:$PATH \
     IMPASTO_ADDRESS_FILE=/tmp/impasto.address \
     IMPASTO_DATA_DIR=/data
 # Jobs are kept here. A volume takes over whose it is, so that user 10001 can write to it.
-RUN install -d -m 700 -o 10001 -g 10001 /data
+COPY --from=build --chown=10001:10001 /data /data
 VOLUME /data
 # By number, so that Kubernetes can tell it is not root.
 USER 10001:10001
