@@ -99,10 +99,9 @@ class Attempt:
         steps = work.steps(self._control)
         try:
             while True:
-                progress = next(steps)
                 if self._control.stopped:
                     raise Stopped
-                self._note(work, progress)
+                self._note(work, next(steps))
         except StopIteration as end:
             result: Result = end.value
             self._note(work, None)

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,7 @@ logger = logging.getLogger("impasto.jobs")
 ASK_AGAIN_SECONDS: Final = 1.0  # for a folder that another process has
 TIDY_SECONDS: Final = 60.0
 CALL_SECONDS: Final = 2.0
+INTAKE_THREADS: Final = 2  # more would decode side by side what may be large
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Jobs:
         self._reason: Unavailable = Unavailable("the service is starting")
         self._opening: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._threads = ThreadPoolExecutor(INTAKE_THREADS, "impasto-intake")
         self.board = Board()
 
     @property
@@ -111,6 +115,7 @@ class Jobs:
 
     def close(self) -> None:
         """Let another process have the folder, once nothing here is busy any more."""
+        self._threads.shutdown(wait=False)
         here, self._here = self._here, None
         if here and not here.runner.busy:
             here.store.close()
@@ -126,7 +131,7 @@ class Jobs:
         Raises Fault, KeyReused, TooManyJobs, NoRoom, StoreFull, OSError.
         """
         here = self._open()
-        job = await asyncio.to_thread(here.intake.accept, new)
+        job = await asyncio.get_running_loop().run_in_executor(self._threads, here.intake.accept, new)
         here.runner.wake()
         return job
 
@@ -235,11 +240,9 @@ class Jobs:
             except Exception:
                 logger.exception("what is done behind jobs failed")
             ended = self._ended
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await ended.wait()
-            except TimeoutError:
-                continue
 
     def _note_end(self, job: Job) -> None:
         self._on_end(job.state)

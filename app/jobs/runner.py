@@ -55,7 +55,7 @@ class Runner:
         self._threads = ThreadPoolExecutor(at_once, "impasto-job")
         self._controls: dict[str, Control] = {}
         self._servers: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stop = asyncio.Event()
         self.note = ""  # what all jobs wait for
         self._wake = asyncio.Event()
 
@@ -83,7 +83,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Leave every job where it is, for the next start."""
-        self._stopping = True
+        self._stop.set()
         self.wake()
         for control in self._controls.values():
             control.stop()
@@ -92,24 +92,32 @@ class Runner:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self) -> None:
-        while not self._stopping:
-            wake = self._wake
+        while not self._stop.is_set():
             try:
-                job = await asyncio.to_thread(self._store.claim, time.time())
+                await self._serve_next()
+                self.note = ""
             except StoreFull as error:
                 logger.warning("no job can be begun: %s", error)
                 self.note = DISK_NOTE
-                await asyncio.sleep(0 if self._stopping else RETRY_SECONDS)
-                continue
-            self.note = ""
-            if job is not None:
-                await self._do(job)
-                continue
-            due = await asyncio.to_thread(self._store.next_due)
-            await _wait(wake, None if due is None else max(0.0, due - time.time()))
+                await _wait(self._stop, RETRY_SECONDS)
+            except Exception:
+                logger.exception("no job can be begun")
+                await _wait(self._stop, RETRY_SECONDS)
+
+    async def _serve_next(self) -> None:
+        """Do a job, or wait until there may be one. Raises StoreFull."""
+        wake = self._wake
+        job = await asyncio.to_thread(self._store.claim, time.time())
+        if job is not None:
+            await self._do(job)
+            return
+        due = await asyncio.to_thread(self._store.next_due)
+        await _wait(wake, None if due is None else max(0.0, due - time.time()))
 
     async def _do(self, job: Job) -> None:
         control = self._controls[job.id] = Control(self._queue, self._loop)
+        if self._stop.is_set():
+            control.stop()
         try:
             attempt = Attempt(job, self._kinds, self._store, self._folder, control, self._show, self._attempts)
             ended = await self._loop.run_in_executor(self._threads, attempt.run)
