@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/containers.md.
+# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/operations.md.
 
 FROM python:3.11-slim AS build
 ARG VARIANT=cpu
@@ -15,7 +15,8 @@ RUN case "$VARIANT" in \
 WORKDIR /src
 COPY pyproject.toml ./
 # The other dependencies without the sources: a change of code installs nothing again.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], *p['optional-dependencies']['redis'], sep='\n')" \
       > requirements.txt \
     && pip install -r requirements.txt
 COPY README.md LICENSE ./

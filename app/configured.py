@@ -19,6 +19,7 @@ def configured_engine(settings: Settings, device: str | None = None) -> Engine:
         encoder=settings.encoder_weights,
         decoder=settings.decoder_weights,
         limits=Tiles(tile_width=settings.tile_size, feature_memory=settings.feature_memory_bytes),
+        precision=settings.precision,
     )
 
 

@@ -182,11 +182,11 @@ def _limit(options: Options, limits: Limits) -> int | None:
 def _style(source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits) -> Style:
     """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
     match = options.preserve_color == "match"
-    if not match and (code := library.code(source.name, options.style_size)):
+    if not match and (code := library.find_code(source.name, options.style_size)):
         return code
     file = source.file
     if file is None:
-        data = library.picture(source.name)
+        data = library.find_picture(source.name)
         if data is None:
             raise StyleForgotten(source.name)
         file = io.BytesIO(data)

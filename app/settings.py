@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.access.addresses import network
 from app.network.weights import DECODER, ENCODER
 from app.origins import browser_origin
 from app.signatures import signing_key
@@ -50,12 +51,39 @@ class Settings(BaseSettings):
         "subdomain, * for any",
     )
 
+    api_keys_file: Path | None = Field(
+        None, description="file of keys, as `impasto keys add` writes it; without one the service is open to everybody"
+    )
+    open_to_all: Annotated[tuple[Literal["docs", "metrics", "page"], ...], NoDecode] = Field(
+        ("docs", "page"),
+        description="what needs no key where there are keys, separated by commas: docs, metrics, page",
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="most requests a minute of a key that has no limit of its own, or of an address; 0: any"
+    )
+    megapixels_per_minute: float = Field(
+        0.0, ge=0, le=1e9, description="most megapixels of results a minute, likewise; 0: any"
+    )
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], NoDecode] = Field(
+        (),
+        description="addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by "
+        "commas",
+    )
+    client_share: float = Field(
+        0.5, gt=0, le=1, description="most of max_requests that may be one key's, as a part of 1"
+    )
+
     page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
     styles_dir: Path | None = Field(
         None, description="folder of pictures that stand ready as styles, beside the shipped"
     )
 
-    engine: Literal["auto", "ncnn", "torch"] = Field("auto", description="library that runs the network")
+    engine: Literal["auto", "ncnn", "openvino", "torch"] = Field("auto", description="library that runs the network")
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="numbers the network computes in; auto takes int8 where the processor multiplies it and the "
+        "decoder has ranges",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the network; 0 for every core")
     encoder_weights: Path = Field(ENCODER, description="safetensors file of the VGG encoder")
@@ -71,10 +99,18 @@ class Settings(BaseSettings):
 
     request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
     upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
+    max_uploads: int = Field(
+        1024, ge=1, description="most uploads that come in at once; where there are more, the slowest is given up"
+    )
+    upload_share: float = Field(0.25, gt=0, le=1, description="most of these that may be one client's, as a part of 1")
+    min_upload_rate: float = Field(2048.0, ge=1, description="least an upload may come at, in bytes a second")
+    upload_grace: float = Field(
+        5.0, gt=0, le=3600, description="time an upload may pause or stay behind that rate, in seconds"
+    )
     queue_seconds: float = Field(
         30.0, gt=0, le=3600, description="longest a request may wait for the network, in estimated seconds"
     )
-    max_requests: int = Field(128, ge=1, description="most /stylize requests held at once")
+    max_requests: int = Field(128, ge=1, description="most /stylize requests worked on at once")
     batch_pixels: int = Field(
         262_144,
         ge=1,
@@ -95,6 +131,14 @@ class Settings(BaseSettings):
         description="time after which a worker that does not move on is given up, and the process ends, in seconds",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
+    style_store: str = Field(
+        "",
+        pattern=r"^((rediss?|valkeys?|unix)://\S+)?$",
+        description="Redis or Valkey in which replicas share styles and count limits together, as redis://HOST:6379/0",
+    )
+    style_store_seconds: int = Field(
+        2_592_000, ge=60, description="time after which the store forgets a style that nobody uses, in seconds"
+    )
     data_dir: Path | None = Field(
         None,
         description="folder that jobs are kept in, of this process alone; ~/.local/share/impasto when none is named",
@@ -155,11 +199,11 @@ class Settings(BaseSettings):
         """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
         return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
 
-    @field_validator("cors_origins", "callback_hosts", mode="before")
+    @field_validator("cors_origins", "open_to_all", "trusted_proxies", "callback_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(item.strip() for item in value.split(",") if item.strip())
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("callback_secret")

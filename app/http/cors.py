@@ -10,10 +10,22 @@ from starlette.types import ASGIApp
 from app.http.problems import METHOD_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, Problem, problem_response
 from app.origins import matching
 
-METHODS: Final = ("DELETE", "GET", "HEAD", "POST")
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 EXPOSED_HEADERS: Final = (
-    *("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After"),
-    *("Location", "Preference-Applied", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+    "X-Request-Id",
+    "Server-Timing",
+    "X-Batch-Size",
+    "X-Style-Id",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "WWW-Authenticate",
+    "Location",
+    "Preference-Applied",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
+    "Content-Disposition",
 )
 
 

@@ -136,7 +136,7 @@ def _styles(form: Form, files: Sequence[File], library: StyleLibrary, faults: Fa
     elif count > MAX_STYLES:
         faults.add("style", f"at most {MAX_STYLES} styles and style_ids together; found {count}", MAX_STYLES)
     for name in names:
-        if name not in library:
+        if not library.knows(name):
             faults.add("style_id", f"the service does not remember {name[:64]!r}: upload the style's picture again")
     label = "style" if len(files) == 1 else "style[{}]"
     uploaded = [StyleSource(label.format(n), style_id(file.data), file.data) for n, file in enumerate(files)]

@@ -29,7 +29,7 @@ MAX_TEXT_BYTES: Final = 1024
 MAX_NAME: Final = 255
 MAX_FILES: Final = 17
 MAX_PREAMBLE_BYTES: Final = 1 << 16
-IN_MEMORY_BYTES: Final = 1 << 16
+IN_MEMORY_BYTES: Final = 1 << 16  # of all files of a request together
 
 # An item of a list, as PHP and Rails spell it: style[] or style[0].
 ITEM: Final = re.compile(r"([^\[\]]+)\[([0-9]{0,4})\]")
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass
 class File:
-    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed.
+    """An uploaded file: in memory if it is small, else on disk until it is closed.
 
     `named` is whether the client gave it a file name, be it empty, or left that away as from a text; `name` is that
     file name.
@@ -164,6 +164,7 @@ class _Reader:
         self._max_file_bytes = max_file_bytes
         self._part = -1
         self._preamble = 0
+        self._memory = IN_MEMORY_BYTES
         # (name, place in a list, what came), in the order sent
         self._texts: list[tuple[str, int, str]] = []
         self._files: list[tuple[str, int, File]] = []
@@ -220,7 +221,8 @@ class _Reader:
             most = self._max_files
             if len(self._files) == most:
                 raise Problem(REQUEST_TOO_LARGE, f"the form has more than {most} files", limit=most)
-            spooled = SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(self._folder) if self._folder else None)  # noqa: SIM115
+            folder = str(self._folder) if self._folder else None
+            spooled = SpooledTemporaryFile(max(1, self._memory), dir=folder)  # noqa: SIM115
             name = options.get(b"filename", b"").decode("utf-8", "replace")[:MAX_NAME]
             self._file = File(cast(BinaryIO, spooled), named=named, name=name)
             self._may_be_none = not options.get(b"filename") and not extended
@@ -265,6 +267,8 @@ class _Reader:
             self._files.pop()[2].data.close()
         else:
             self._file.data.seek(0)
+            if self._file.size <= self._memory:
+                self._memory -= self._file.size
 
     def on_end(self) -> None:
         if self._preamble and not self.begun:

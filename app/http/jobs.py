@@ -24,7 +24,7 @@ from app.http.problems import (
 )
 from app.http.service import Service
 from app.http.shown import JobInfo, JobList, job_info
-from app.http.submit import jobs_off, owner_of, submit
+from app.http.submit import jobs_off, may_see, owner_of, submit
 from app.jobs.folder import Unavailable
 from app.jobs.record import Job
 from app.jobs.store import StoreFull
@@ -73,7 +73,7 @@ async def _job(request: Request, id: str) -> Job:
         job = await _service(request).jobs.get(id)
     except Unavailable as error:
         raise jobs_off(error) from None
-    if job is None:
+    if job is None or not may_see(request, job):
         raise Problem(UNKNOWN_JOB, f"no job {id[:64]} is known", field="id")
     return job
 
@@ -89,8 +89,9 @@ async def jobs(
     limit: Annotated[int, Query(ge=1, le=100, description="most jobs in the answer")] = 20,
     before: Annotated[str | None, Query(max_length=64, description="id of a job: only older ones")] = None,
 ) -> Response:
-    """Those sent with the same `Authorization` header, whatever is in it: a secret of the caller's own. Jobs sent
-    without one are listed to nobody, and known by their addresses alone."""
+    """Those of the caller's key. Where the service asks for none, those sent with the same `Authorization` header,
+    whatever is in it: a secret of the caller's own. Jobs sent without one are listed to nobody.
+    """
     owner = owner_of(request)
     if not owner:
         problem = Problem(UNKNOWN_CALLER, "the request has no Authorization header", field="Authorization")
@@ -203,12 +204,9 @@ async def preview(request: Request, id: str) -> Response:
 )
 async def delete(request: Request, id: str) -> Response:
     """Its files go with it. Whoever listens to it hears that it is cancelled."""
+    job = await _job(request, id)
     try:
-        known = await _service(request).jobs.remove(id)
-    except Unavailable as error:
-        raise jobs_off(error) from None
+        await _service(request).jobs.remove(job.id)
     except StoreFull:
         raise Problem(STORAGE_FULL, "the folder of jobs is full", retry_after=RETRY_SECONDS) from None
-    if not known:
-        raise Problem(UNKNOWN_JOB, f"no job {id[:64]} is known", field="id")
     return Response(status_code=204)

@@ -1,5 +1,6 @@
 """What operators watch, for Prometheus."""
 
+from collections.abc import Sized
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,7 @@ from app.jobs.record import State
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Loss
 from app.queue.work import Priority
+from app.styles.library import StyleLibrary
 
 ENDS: Final = (State.DONE, State.FAILED)
 STAGES: Final = ("decode", "queue", "network", "encode")
@@ -30,6 +32,20 @@ class Metrics:
         )
         self.refusals = Counter(
             "impasto_refusals", "Requests turned away unserved, by reason", ["reason"], registry=self._registry
+        )
+        self.unauthorized = Counter(
+            "impasto_unauthorized",
+            "Requests answered 401, without a key or with an unknown one",
+            registry=self._registry,
+        )
+        self.client_requests = Counter(
+            "impasto_client_requests", "Requests for work, by the name of the key", ["client"], registry=self._registry
+        )
+        self.client_pixels = Counter(
+            "impasto_client_pixels",
+            "Pixels of results asked for, by the name of the key",
+            ["client"],
+            registry=self._registry,
         )
         self.stages = Histogram(
             "impasto_stage_seconds",
@@ -53,6 +69,12 @@ class Metrics:
         self.styles = Counter(
             "impasto_style_cache",
             "Styles asked for, by whether their code was remembered",
+            ["result"],
+            registry=self._registry,
+        )
+        self.store_lookups = Counter(
+            "impasto_style_store_lookups",
+            "Questions to the store that replicas share, by how they ended: hit, miss, down, or malformed",
             ["result"],
             registry=self._registry,
         )
@@ -87,14 +109,18 @@ class Metrics:
             self.stages.labels(stage)
         for result in ("hit", "miss"):
             self.styles.labels(result)
+        for result in ("hit", "miss", "down", "malformed"):
+            self.store_lookups.labels(result)
         for reason in Loss:
             self.lost.labels(reason)
         for priority in Priority:
             self.network.labels(priority)
 
-    def watch(self, queue: BatchingQueue) -> None:
-        """Show the queue's depth and whether its workers live, read at each scrape."""
+    def watch(self, queue: BatchingQueue, uploads: Sized, library: StyleLibrary) -> None:
+        """Show the queue's depth, whether its workers live, and the uploads coming in, read at each scrape."""
         for name, text, read in (
+            ("impasto_uploads", "Uploads coming in", lambda: len(uploads)),
+            ("impasto_style_store_up", "0 while the shared store does not answer, else 1", lambda: library.store_up),
             ("impasto_queue_items", "Requests waiting for the network", lambda: queue.items),
             ("impasto_queue_pixels", "Work waiting for the network, in content pixels", lambda: queue.pixels),
             ("impasto_background_items", "Background items waiting for the network", lambda: queue.background_items),

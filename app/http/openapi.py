@@ -127,8 +127,19 @@ def job_operation() -> dict[str, Any]:
 def stylize_responses() -> dict[int | str, dict[str, Any]]:
     """The picture, and every problem."""
     elsewhere = (
-        *("not-found", "unknown-style", "method-not-allowed", "origin-not-allowed", "bad-request"),
-        *("unknown-job", "no-preview", "job-not-done", "unknown-caller", "jobs-off", "range-not-satisfiable"),
+        "not-found",
+        "unknown-style",
+        "method-not-allowed",
+        "ready-style",
+        "style-store-down",
+        "origin-not-allowed",
+        "bad-request",
+        "unknown-job",
+        "no-preview",
+        "job-not-done",
+        "unknown-caller",
+        "jobs-off",
+        "range-not-satisfiable",
     )
     picture = {
         "description": "the stylised photo",

@@ -110,6 +110,13 @@ UPLOAD_TIMEOUT = ProblemType(
     "Send it again over a faster line, or a smaller file.",
     "the upload was not complete after 30 seconds",
 )
+SLOW_UPLOAD = ProblemType(
+    "slow-upload",
+    408,
+    "The upload came too slowly",
+    "Send it again over a faster line, or a smaller file.",
+    "the body came at less than 2048 bytes a second for 5 seconds",
+)
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing here", "See /docs for what the service offers.", "/stylise")
 UNKNOWN_STYLE = ProblemType(
     "unknown-style",
@@ -160,8 +167,29 @@ RANGE_NOT_SATISFIABLE = ProblemType(
     "Ask for a range that begins within the file, or without Range.",
     "the file has 48213 bytes",
 )
+READY_STYLE = ProblemType(
+    "ready-style",
+    409,
+    "A style that stands ready is not forgotten",
+    "Operators: take its picture out of the folder of styles, and start the service again.",
+    "the style 0123456789abcdef0123456789abcdef stands ready, for everybody",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
+)
+UNAUTHORIZED = ProblemType(
+    "unauthorized",
+    401,
+    "A key is needed",
+    "Send your key as Authorization: Bearer KEY, or as X-Api-Key; the service's operator makes one.",
+    "the request has no key",
+)
+RATE_LIMITED = ProblemType(
+    "rate-limited",
+    429,
+    "The client has had what it may have in a minute",
+    "Send it again after Retry-After seconds.",
+    "60 requests a minute are this client's limit",
 )
 ORIGIN_NOT_ALLOWED = ProblemType(
     "origin-not-allowed",
@@ -190,6 +218,13 @@ SHUTTING_DOWN = ProblemType(
     "The service is stopping",
     "Send it again; another instance or the next start will answer.",
     "the service is stopping and takes no new work",
+)
+STORE_DOWN = ProblemType(
+    "style-store-down",
+    503,
+    "The store that replicas share does not answer",
+    "Send it again after Retry-After seconds.",
+    "the style store does not answer",
 )
 STORAGE_FULL = ProblemType(
     "storage-full",

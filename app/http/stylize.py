@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.http.access import client_of, count_pixels
 from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import Form
+from app.http.incoming import deadline_passed, upload
 from app.http.metrics import STAGES
 from app.http.problems import (
     INTERNAL_ERROR,
@@ -21,13 +23,12 @@ from app.http.problems import (
 )
 from app.http.service import Service, queue_full
 from app.http.submit import prefers_async, submit
-from app.http.uploads import deadline_passed, upload
 from app.images.encode import MEDIA_TYPES
 from app.images.negotiation import choose_format
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
-REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
+REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
 
 T = TypeVar("T")
@@ -58,16 +59,17 @@ async def stylize(request: Request) -> Response:
 async def _stylize(request: Request, service: Service) -> Response:
     since = time.monotonic()
     timeout = _timeout(request, service.settings.request_timeout)
-    service.check_open(since + timeout)
-    with service.serving():
-        form = await upload(request, service.uploads, since, timeout)
-        try:
+    client = client_of(request)
+    service.check_open(since + timeout, client)
+    form = await upload(request, service.uploads, service.request_limits, since, timeout)
+    try:
+        with service.serving(client):
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
-        except TimeoutError:
-            raise deadline_passed(timeout) from None
-        finally:
-            form.close()
+    except TimeoutError:
+        raise deadline_passed(timeout) from None
+    finally:
+        form.close()
 
 
 def _timeout(request: Request, longest: float) -> float:
@@ -109,9 +111,12 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
+    client = client_of(request)
+    height, width = prepared.photo.rgb.shape[:2]
+    await count_pixels(service, client, height * width)
     decoded = time.monotonic()
     try:
-        done = await service.queue.run(prepared.work, since + timeout)
+        done = await service.queue.run(prepared.work, since + timeout, client=client.name)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:

@@ -3,18 +3,20 @@
 import hashlib
 import io
 import time
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.files import DISK_FULL
+from app.http.access import client_of, count_pixels
 from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import File, Form
+from app.http.incoming import upload
 from app.http.problems import JOBS_OFF, QUEUE_FULL, STORAGE_FULL, TYPES, Problem
 from app.http.service import Service
 from app.http.shown import address, job_info
-from app.http.uploads import upload
 from app.jobs.callback import CallbackRefused, check_callback
 from app.jobs.folder import Unavailable
 from app.jobs.intake import KeyReused, NewFile, NewJob, NoRoom, TooManyJobs
@@ -24,6 +26,7 @@ from app.jobs.work import Fault
 
 RETRY_SECONDS: Final = 30.0
 LONGEST_KEY: Final = 255
+OF_KEY: Final = "key "
 RESPOND_ASYNC: Final = "respond-async"
 
 
@@ -31,16 +34,18 @@ async def submit(request: Request) -> Response:
     """Take a job."""
     service: Service = request.app.state.service
     since = time.monotonic()
-    service.check_taking()
+    client = client_of(request)
+    service.check_taking(client)
     key = _key(request)
     try:
         incoming = service.jobs.incoming()
-        with service.serving():
-            form = await upload(request, service.job_uploads, since, folder=incoming)
-            try:
-                job = await service.jobs.accept(await service.in_thread(_read, request, service, form, key))
-            finally:
-                form.close()
+        form = await upload(request, service.uploads, service.job_limits, since, folder=incoming)
+        try:
+            with service.serving(client):
+                new = await service.in_thread(_read, request, service, form, key)
+                job = await service.jobs.accept(new, partial(count_pixels, service, client))
+        finally:
+            form.close()
     except Unavailable as error:
         raise jobs_off(error) from None
     except Fault as fault:
@@ -67,9 +72,17 @@ def prefers_async(request: Request) -> bool:
 
 
 def owner_of(request: Request) -> str:
-    """Who may list a job: whoever sends the same Authorization; empty for nobody."""
+    """Who may list a job: the holder of a key, else whoever sends the same Authorization; empty for nobody."""
+    client = client_of(request)
+    if client.has_key:
+        return f"{OF_KEY}{client.name}"
     secret = request.headers.get("authorization", "")
     return hashlib.sha256(secret.encode()).hexdigest() if secret else ""
+
+
+def may_see(request: Request, job: Job) -> bool:
+    """Whether a job is the caller's business: that of a key is its holder's alone, another of whoever knows its id."""
+    return not job.owner.startswith(OF_KEY) or job.owner == owner_of(request)
 
 
 def jobs_off(error: Unavailable) -> Problem:
@@ -107,6 +120,7 @@ def _read(request: Request, service: Service, form: Form, key: str) -> NewJob:
         options=asked.options,
         accept=", ".join(request.headers.getlist("accept")),
         fields={name: tuple(form.texts[name]) for name in service.jobs.fields if name in form.texts},
+        client=client_of(request).name,
         owner=owner_of(request),
         key=key,
         callback=_callback(form, service),

@@ -1,21 +1,21 @@
-"""Reads the form of a request, within its limits of bytes and time."""
+"""Places for uploads, apart from those for work: whoever only sends slowly keeps nobody else from being served.
+
+Each upload has a time by which it has to go on: every byte puts it off by the time a byte may take, but never further
+than the grace from now. So a body may pause, for as long as the grace, and not crawl. The slowest is the one whose time
+comes first.
+"""
 
 import asyncio
-import math
-import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from starlette.requests import Request
-
-from app.files import DISK_FULL
-from app.http.fields import FILE_FIELDS
-from app.http.forms import Form, read_form
-from app.http.problems import DEADLINE_PASSED, STORAGE_FULL, UPLOAD_TIMEOUT, Problem
+from app.http.problems import SLOW_UPLOAD, Problem
 
 
 @dataclass(frozen=True)
-class Uploads:
+class UploadLimits:
     """The most bytes of a file and of a request, seconds of an upload, and photos."""
 
     file_bytes: int
@@ -24,36 +24,90 @@ class Uploads:
     contents: int = 1
 
 
-async def upload(
-    request: Request, limits: Uploads, since: float, timeout: float = math.inf, folder: Path | None = None
-) -> Form:
-    """The form of a request that came at `since`, on the clock of time.monotonic, and has `timeout` seconds in all.
+class Uploads:
+    """At most `most` bodies come in at once, and of one client at most its `share` of them, a number from 0 to 1.
 
-    Files wait in `folder`, else where temporary files do. Raises Problem.
+    `rate` is the least a body may come at, in bytes a second; `grace` how long it may stay behind, in seconds.
     """
-    try:
-        async with asyncio.timeout(min(limits.seconds, since + timeout - time.monotonic())):
-            return await read_form(
-                request.headers,
-                request.stream(),
-                file_fields=FILE_FIELDS,
-                max_file_bytes=limits.file_bytes,
-                max_request_bytes=limits.request_bytes,
-                max_contents=limits.contents,
-                folder=folder,
-            )
-    except TimeoutError:
-        if timeout <= limits.seconds:
-            raise deadline_passed(timeout) from None
-        detail = f"the upload was not complete after {limits.seconds:g} seconds"
-        raise Problem(UPLOAD_TIMEOUT, detail, limit=limits.seconds) from None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        name = "temporary folder" if folder is None else "folder of jobs"
-        raise Problem(STORAGE_FULL, f"the {name} is full", retry_after=5) from None
+
+    def __init__(self, most: int, share: float, rate: float, grace: float) -> None:
+        self.rate = rate
+        self.grace = grace
+        self._most = most
+        self._most_of_one = max(1, int(most * share))
+        self._places: set[Place] = set()
+        self._of: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @asynccontextmanager
+    async def place(self, client: str) -> "AsyncIterator[Place]":
+        """Hold a place while a body comes in, which the slowest has to leave where there is none.
+
+        Raises the Problem of an upload that was too slow.
+        """
+        place = Place(self, client)
+        self._make_room(client)
+        self._places.add(place)
+        self._of[client] += 1
+        try:
+            async with place.timeout:
+                yield place
+        except TimeoutError:
+            raise place.problem() from None
+        finally:
+            self._remove(place)
+
+    def _make_room(self, client: str) -> None:
+        if self._of[client] >= self._most_of_one:
+            slowest = min((place for place in self._places if place.client == client), key=lambda place: place.due)
+            slowest.yield_to(f"{self._most_of_one} uploads of one client, the most there may be", self._most_of_one)
+        elif len(self._places) >= self._most:
+            slowest = min(self._places, key=lambda place: place.due)
+            slowest.yield_to(f"{self._most} uploads, the most there may be", self._most)
+        else:
+            return
+        self._remove(slowest)
+
+    def _remove(self, place: "Place") -> None:
+        if place in self._places:
+            self._places.remove(place)
+            self._of[place.client] -= 1
+            if not self._of[place.client]:
+                del self._of[place.client]
 
 
-def deadline_passed(timeout: float) -> Problem:
-    """The answer to a request whose `timeout` seconds are over."""
-    return Problem(DEADLINE_PASSED, f"the result was not ready within {timeout:g} seconds", limit=timeout)
+class Place:
+    """One upload's place."""
+
+    def __init__(self, uploads: Uploads, client: str) -> None:
+        self.client = client
+        self._uploads = uploads
+        self._clock = asyncio.get_running_loop().time
+        self.due = self._clock() + uploads.grace
+        self.timeout = asyncio.timeout_at(self.due)
+        self._yielded: tuple[str, int] | None = None
+
+    async def paced(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The stream, as long as it comes fast enough."""
+        async for chunk in stream:
+            self.due = min(self.due + len(chunk) / self._uploads.rate, self._clock() + self._uploads.grace)
+            self.timeout.reschedule(self.due)
+            yield chunk
+
+    def yield_to(self, others: str, limit: int) -> None:
+        """End the upload in favour of another."""
+        self._yielded = (others, limit)
+        if not self.timeout.expired():
+            self.timeout.reschedule(self._clock())
+
+    def problem(self) -> Problem:
+        """Why it was ended."""
+        if self._yielded:
+            others, limit = self._yielded
+            return Problem(SLOW_UPLOAD, f"it was the slowest of {others}", limit=limit)
+        rate, grace = self._uploads.rate, self._uploads.grace
+        return Problem(
+            SLOW_UPLOAD, f"the body came at less than {rate:g} bytes a second for {grace:g} seconds", limit=rate
+        )

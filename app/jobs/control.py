@@ -11,10 +11,11 @@ from app.queue.work import Done, Priority, Work
 
 
 class Control:
-    """The `app.jobs.work.Painter` of one job. `stop` gives back what it has in the queue, from any thread."""
+    """The `app.jobs.work.Painter` of a client's job. `stop` gives back what it has in the queue, from any thread."""
 
-    def __init__(self, queue: BatchingQueue, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, queue: BatchingQueue, loop: asyncio.AbstractEventLoop, client: str) -> None:
         self._queue = queue
+        self._client = client
         self._loop = loop
         self._lock = threading.Lock()
         self._futures: set[Future[Done]] = set()
@@ -38,7 +39,7 @@ class Control:
         return self._stop.wait(seconds)
 
     def paint(self, work: Work, on_step: Callable[[float], None] | None = None) -> "Future[Done]":
-        painting = self._queue.run(work, priority=Priority.BACKGROUND, on_step=on_step)
+        painting = self._queue.run(work, priority=Priority.BACKGROUND, client=self._client, on_step=on_step)
         with self._lock:
             if self.stopped:
                 painting.close()

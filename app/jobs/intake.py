@@ -20,10 +20,10 @@ class KeyReused(Exception):
 
 
 class TooManyJobs(Exception):
-    """As many jobs wait or run as may."""
+    """As many jobs wait or run as may, in all or of one client."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} jobs wait or run, the most there may be")
+    def __init__(self, text: str, limit: int) -> None:
+        super().__init__(text)
         self.limit = limit
 
 
@@ -55,46 +55,55 @@ class NewJob:
     options: Options
     accept: str
     fields: dict[str, tuple[str, ...]]
+    client: str
     owner: str
     key: str
     callback: str
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A job whose files are on disk and whose record is not: about `pixels` of results."""
+
+    job: Job
+    pixels: int
+
+
 class Intake:
-    """Takes jobs of `kinds`, as long as no more than `most` wait or run and there is room for them.
+    """Takes jobs of `kinds`, while there is room and no more than `most` wait or run, `most_of_one` of one client.
 
     A kind is asked before those behind it whether a job is its own.
     """
 
     def __init__(
-        self, store: Store, folder: DataFolder, kinds: Mapping[str, Kind], most: int, retention: Retention
+        self,
+        store: Store,
+        folder: DataFolder,
+        kinds: Mapping[str, Kind],
+        most: int,
+        most_of_one: int,
+        retention: Retention,
     ) -> None:
         self._store = store
         self._folder = folder
         self._kinds = kinds
         self._most = most
+        self._most_of_one = most_of_one
         self._retention = retention
 
-    def accept(self, new: NewJob) -> Job:
-        """Take a job: it is on disk then. The same key gives the same job.
+    def draft(self, new: NewJob) -> Draft | Job:
+        """Look at what is asked and keep its files; or the job that came by the same key.
 
-        Raises Fault, KeyReused, TooManyJobs, NoRoom, StoreFull, OSError.
+        Raises Fault, KeyReused, TooManyJobs, NoRoom, StoreFull, OSError, and then keeps nothing.
         """
         fingerprint = _fingerprint(new)
         if new.key and (known := self._store.by_key(new.owner, new.key)):
             return _same(known, fingerprint)
-        counts = self._store.counts()
-        if counts[State.QUEUED] + counts[State.RUNNING] >= self._most:
-            raise TooManyJobs(self._most)
-        contents, styles, masks = (
-            _named("content", new.contents),
-            _named("style", new.styles),
-            _named("mask", new.masks),
-        )
+        self._check_places(new.client)
         asked = Asked(
-            contents=contents,
-            styles=styles,
-            masks=masks,
+            contents=_named("content", new.contents),
+            styles=_named("style", new.styles),
+            masks=_named("mask", new.masks),
             options=new.options,
             accept=new.accept,
             fields=new.fields,
@@ -103,31 +112,53 @@ class Intake:
             raise NoRoom(self._retention.bytes)
         kind = next(kind for kind in self._kinds.values() if kind.takes(new.contents[0].data))
         id = secrets.token_hex(16)
-        files = zip((*contents, *styles, *masks), (*new.contents, *new.styles, *new.masks), strict=True)
-        folder = self._folder.keep(id, [(stored.file, file.data) for stored, file in files])
+        names = [stored.file for stored in (*asked.contents, *asked.styles, *asked.masks)]
+        files = [file.data for file in (*new.contents, *new.styles, *new.masks)]
+        folder = self._folder.keep(id, list(zip(names, files, strict=True)))
         try:
-            progress = kind.check(asked.order(folder))
-            job = self._store.add(
-                Job(
-                    id=id,
-                    owner=new.owner,
-                    kind=kind.name,
-                    state=State.QUEUED,
-                    created=time.time(),
-                    asked=asked,
-                    key=new.key,
-                    fingerprint=fingerprint,
-                    progress=Advance(done=progress.done, total=progress.total, unit=progress.unit),
-                    callback=Callback(url=new.callback) if new.callback else None,
-                    bytes=asked.bytes,
-                )
-            )
+            plan = kind.check(asked.order(folder))
         except BaseException:
             self._folder.remove(id)
             raise
-        if job.id != id:
-            self._folder.remove(id)
-        return _same(job, fingerprint)
+        job = Job(
+            id=id,
+            client=new.client,
+            owner=new.owner,
+            kind=kind.name,
+            state=State.QUEUED,
+            created=time.time(),
+            asked=asked,
+            key=new.key,
+            fingerprint=fingerprint,
+            progress=Advance(total=plan.total, unit=plan.unit),
+            callback=Callback(url=new.callback) if new.callback else None,
+            bytes=asked.bytes,
+        )
+        return Draft(job, plan.pixels)
+
+    def keep(self, draft: Draft) -> Job:
+        """Take a job: it is on disk then. The same key gives the same job. Raises KeyReused, StoreFull."""
+        try:
+            job = self._store.add(draft.job)
+        except BaseException:
+            self.drop(draft)
+            raise
+        if job.id != draft.job.id:
+            self.drop(draft)
+        return _same(job, draft.job.fingerprint)
+
+    def drop(self, draft: Draft) -> None:
+        """Forget a job that was not taken."""
+        self._folder.remove(draft.job.id)
+
+    def _check_places(self, client: str) -> None:
+        counts = self._store.counts()
+        if counts[State.QUEUED] + counts[State.RUNNING] >= self._most:
+            raise TooManyJobs(f"{self._most} jobs wait or run, the most there may be", self._most)
+        if self._store.held(client) >= self._most_of_one:
+            raise TooManyJobs(
+                f"{self._most_of_one} jobs of this client wait or run, the most there may be", self._most_of_one
+            )
 
 
 def _same(job: Job, fingerprint: str) -> Job:

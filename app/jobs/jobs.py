@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,10 +32,12 @@ INTAKE_THREADS: Final = 2  # more would decode side by side what may be large
 
 @dataclass(frozen=True)
 class Limits:
-    """`at_once` jobs run side by side, `most` wait or run; a job is begun `attempts` times without getting further."""
+    """`at_once` jobs run side by side, `most` wait or run, of one client `most_of_one`; a job is begun `attempts` times
+    without getting further."""
 
     at_once: int
     most: int
+    most_of_one: int
     attempts: int
     retention: Retention
 
@@ -125,13 +127,22 @@ class Jobs:
         """Where uploads may wait on their way in."""
         return self._open().folder.incoming
 
-    async def accept(self, new: NewJob) -> Job:
+    async def accept(self, new: NewJob, count: Callable[[int], Awaitable[None]]) -> Job:
         """Take a job: it is on disk then. The same key gives the same job.
 
-        Raises Fault, KeyReused, TooManyJobs, NoRoom, StoreFull, OSError.
+        `count` hears about how many pixels its results have, and may refuse it by raising. Raises that, Fault,
+        KeyReused, TooManyJobs, NoRoom, StoreFull, OSError.
         """
-        here = self._open()
-        job = await asyncio.get_running_loop().run_in_executor(self._threads, here.intake.accept, new)
+        here, loop = self._open(), asyncio.get_running_loop()
+        draft = await loop.run_in_executor(self._threads, here.intake.draft, new)
+        if isinstance(draft, Job):
+            return draft
+        try:
+            await count(draft.pixels)
+        except BaseException:
+            here.intake.drop(draft)
+            raise
+        job = await loop.run_in_executor(self._threads, here.intake.keep, draft)
         here.runner.wake()
         return job
 
@@ -200,7 +211,7 @@ class Jobs:
         tasks = [asyncio.create_task(self._every(TIDY_SECONDS, tidy, store, folder, self._limits.retention))]
         if self._callbacks:
             tasks.append(asyncio.create_task(self._every(CALL_SECONDS, self._callbacks(store).send_due)))
-        intake = Intake(store, folder, self._kinds, self._limits.most, self._limits.retention)
+        intake = Intake(store, folder, self._kinds, self._limits.most, self._limits.most_of_one, self._limits.retention)
         self._here = _Open(folder, store, intake, runner, tasks)
         runner.start()
 

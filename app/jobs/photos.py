@@ -5,15 +5,17 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from io import BytesIO
+from math import prod
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 from zipfile import ZipFile, ZipInfo
 
 from app.files import whole_file, write_whole
-from app.images.decode import decode_style
+from app.images.decode import Picture, decode_style
 from app.images.encode import MEDIA_TYPES, encode
+from app.images.errors import ImageError
 from app.images.negotiation import choose_format
-from app.jobs.work import Fault, Order, Painter, Progress, Result, Steps, Upload
+from app.jobs.work import Fault, Order, Painter, Plan, Progress, Result, Steps, Upload
 from app.pipeline import FieldError, Limits, Prepared, SizeError, StyleSource, fault, finish, prepare, unreadable
 from app.queue.work import WorkFailed
 from app.styles.library import StyleLibrary
@@ -40,7 +42,7 @@ class Photos:
     def takes(self, content: BinaryIO) -> bool:
         return True
 
-    def check(self, order: Order) -> Progress:
+    def check(self, order: Order) -> Plan:
         """Raises Fault where no photo can be done. Of many, one is enough: what becomes of the others is reported."""
         first: Fault | None = None
         for content in order.contents:
@@ -53,7 +55,19 @@ class Photos:
                 first = first or error
         else:
             raise first or Fault("invalid-request", "content: a photo is needed", field="content")
-        return Progress(0, len(order.contents), "photos", 0)
+        return Plan(len(order.contents), "photos", sum(self._pixels(order, content) for content in order.contents))
+
+    def _pixels(self, order: Order, content: Upload) -> int:
+        """Of a photo's result, by its header; 0 where it can't be read."""
+        limits, size = self._limits, order.options.size
+        try:
+            with content.path.open("rb") as file:
+                picture = Picture(file, limits.max_pixels)
+        except ImageError:
+            return 0
+        own = picture.long_side
+        limit = own if size == 0 else min(own, limits.default_size, limits.max_size)
+        return prod(picture.size_at(size or limit))
 
     def work(self, order: Order) -> "PhotosWork":
         return PhotosWork(self, order)

@@ -109,13 +109,15 @@ class Callback(_Kept):
 class Job(_Kept):
     """A job. Times are seconds since 1970.
 
-    `owner` is who may list it, a hash, empty for nobody; `due` is when it may be begun, or when its callback is to be
+    `client` is who sent it, by whom the network and places are shared out; `owner` who may list it, empty for nobody: a
+    client with a key, or who knows a secret; `due` is when it may be begun, or when its callback is to be
     sent; `note` says what it waits for; `attempts` counts how often it was begun since it last got a part further;
     `preview` is a file by its path within the work's folder; `bytes` what the job holds on disk; `version` goes up with
     every change that listeners hear of.
     """
 
     id: str
+    client: str
     owner: str
     kind: str
     state: State

@@ -115,7 +115,7 @@ class Runner:
         await _wait(wake, None if due is None else max(0.0, due - time.time()))
 
     async def _do(self, job: Job) -> None:
-        control = self._controls[job.id] = Control(self._queue, self._loop)
+        control = self._controls[job.id] = Control(self._queue, self._loop, job.client)
         if self._stop.is_set():
             control.stop()
         try:

@@ -15,6 +15,7 @@ TABLE: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
+  client TEXT NOT NULL,
   owner TEXT NOT NULL,
   key TEXT,
   state TEXT NOT NULL,
@@ -29,7 +30,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, number);
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, attempts, number);
 """
-COLUMNS: Final = ("id", "owner", "key", "state", "attempts", "due", "ended", "calls", "bytes", "record")
+COLUMNS: Final = ("id", "client", "owner", "key", "state", "attempts", "due", "ended", "calls", "bytes", "record")
 FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
@@ -75,7 +76,9 @@ class SqliteStore:
 
     def claim(self, now: float) -> Job | None:
         with self._writing():
-            job = self._one("WHERE state = ? AND due <= ? ORDER BY attempts, number LIMIT 1", State.QUEUED, now)
+            running = "(SELECT COUNT(*) FROM jobs AS other WHERE other.state = ? AND other.client = jobs.client)"
+            where = f"WHERE state = ? AND due <= ? ORDER BY attempts, {running}, number LIMIT 1"
+            job = self._one(where, State.QUEUED, now, State.RUNNING)
             if job is None:
                 return None
             begun = {"state": State.RUNNING, "attempts": job.attempts + 1, "started": job.started or now, "note": ""}
@@ -93,6 +96,13 @@ class SqliteStore:
 
     def calling(self, now: float) -> Sequence[Job]:
         return self._all("WHERE calls = 1 AND ended IS NOT NULL AND due <= ? ORDER BY due", now)
+
+    def held(self, client: str) -> int:
+        where = "state IN (?, ?) AND client = ?"
+        values = (State.QUEUED, State.RUNNING, client)
+        with self._lock:
+            held: int = self._database.execute(f"SELECT COUNT(*) FROM jobs WHERE {where}", values).fetchone()[0]  # noqa: S608
+        return held
 
     def counts(self) -> dict[State, int]:
         with self._lock:
@@ -146,7 +156,7 @@ class SqliteStore:
 
 def _row(job: Job) -> dict[str, Any]:
     return {
-        **{name: getattr(job, name) for name in ("id", "owner", "state", "attempts", "due", "ended", "bytes")},
+        **{name: getattr(job, name) for name in COLUMNS if name not in ("key", "calls", "record")},
         "key": job.key or None,
         "calls": job.callback is not None,
         "record": job.model_dump_json(),

@@ -36,8 +36,11 @@ class Store(Protocol):
         """Forget a job; the one that was there."""
 
     def claim(self, now: float) -> Job | None:
-        """Make the next job that waits a running one, begun once more: of those due the least often begun, then the
-        oldest."""
+        """Make the next job that waits a running one, begun once more.
+
+        Of those due it is one of the least often begun, of these of a client with the fewest jobs that run, and of
+        these the oldest.
+        """
 
     def next_due(self) -> float | None:
         """When the next job that waits is due."""
@@ -47,6 +50,9 @@ class Store(Protocol):
 
     def calling(self, now: float) -> Sequence[Job]:
         """Jobs that ended and whose callback is still to be sent and due by now."""
+
+    def held(self, client: str) -> int:
+        """How many jobs of a client wait or run."""
 
     def counts(self) -> dict[State, int]:
         """How many jobs there are."""

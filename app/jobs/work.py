@@ -75,6 +75,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What there is to do: `total` units, None where nobody can know, and about how many `pixels` of results."""
+
+    total: float | None
+    unit: Unit
+    pixels: int
+
+
+@dataclass(frozen=True)
 class Result:
     """The file a job came to, whole and on disk. `name` is what a browser saves it as; `report`: lines that say what
     could not be done, each for a person."""
@@ -128,7 +137,7 @@ class Kind(Protocol):
     def takes(self, content: BinaryIO) -> bool:
         """Whether an uploaded file is of this kind, by its first bytes; leaves the file at its beginning."""
 
-    def check(self, order: Order) -> Progress:
+    def check(self, order: Order) -> Plan:
         """What there is to do, before the job is accepted. Raises Fault for what can't be done."""
 
     def work(self, order: Order) -> Work:

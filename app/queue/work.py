@@ -132,8 +132,9 @@ def line_of(priority: Priority, pixels: float) -> Line:
 class Item:
     """Work in the queue, and everyone who waits for it, each until a deadline of his own."""
 
-    def __init__(self, work: Work, priority: Priority, on_resolve: "Callable[[Item], None]") -> None:
+    def __init__(self, work: Work, priority: Priority, on_resolve: "Callable[[Item], None]", client: str = "") -> None:
         self.work = work
+        self.client = client
         self.pixels = work.pixels
         self.line = line_of(priority, work.pixels)
         self._on_resolve = on_resolve

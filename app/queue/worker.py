@@ -130,6 +130,7 @@ class Worker(threading.Thread):
             engine = self._make()
             self.engine_name = engine.name
             self._warm_up(engine)
+        logger.info("%s: the network runs by %s", self.name, engine.name)
         self._engine = engine
         self._shapes.clear()
         self.alive = True

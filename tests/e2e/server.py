@@ -32,8 +32,13 @@ def free_port() -> int:
 class Server:
     """Starts in `with`, waits until it is ready, ends with it. `settings` are IMPASTO_* without the prefix."""
 
-    def __init__(self, settings: Mapping[str, object] | None = None, command: Sequence[str] = SERVE) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        settings: Mapping[str, object] | None = None,
+        command: Sequence[str] = SERVE,
+        port: int | None = None,
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = tempfile.TemporaryDirectory()
         settings = {"data_dir": self._folder.name, **(settings or {})}

@@ -194,7 +194,7 @@ def test_a_worker_that_dies_is_noticed_and_comes_back(broken: Server) -> None:
 
 
 def test_sigterm_finishes_what_is_in_flight_refuses_the_rest_and_exits_0() -> None:
-    with Server() as server:
+    with Server({"grace_seconds": 600, "request_timeout": 600}) as server:
         working = later(server, square(256), size="1536")
         wait_until(lambda: batches(server) == 1)
         server.process.terminate()

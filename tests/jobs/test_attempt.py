@@ -13,7 +13,7 @@ from app.jobs.attempt import Attempt
 from app.jobs.folder import DataFolder
 from app.jobs.record import Asked, Job, State
 from app.jobs.sqlite import SqliteStore
-from app.jobs.work import Fault, Order, Painter, Progress, Result, Steps, Stopped
+from app.jobs.work import Fault, Order, Painter, Plan, Progress, Result, Steps, Stopped
 from app.options import Options
 from app.queue.work import StorageFull, WorkerDied, WorkFailed
 
@@ -30,8 +30,8 @@ class Failing:
     def takes(self, content: BinaryIO) -> bool:
         return True
 
-    def check(self, order: Order) -> Progress:
-        return Progress(0, 2, "frames", 0)
+    def check(self, order: Order) -> Plan:
+        return Plan(2, "frames", 0)
 
     def work(self, order: Order) -> "Failing":
         self._order = order
@@ -69,7 +69,11 @@ def attempt(folder: DataFolder, then: Callable[[], None], attempts: int = 0, mos
     store = SqliteStore(folder.database)
     asked = Asked(contents=(), styles=(), masks=(), options=Options(), accept="", fields={})
     folder.keep("a", [])
-    store.add(Job(id="a", owner="", kind="failing", state=State.QUEUED, created=1.0, asked=asked, attempts=attempts))
+    store.add(
+        Job(
+            id="a", client="", owner="", kind="failing", state=State.QUEUED, created=1.0, asked=asked, attempts=attempts
+        )
+    )
     claimed = store.claim(2.0)
     assert claimed
     shown: list[Job] = []

@@ -23,7 +23,16 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def job(id: str, **members: Any) -> Job:
     return Job(
-        **{"id": id, "owner": "", "kind": "photo", "state": State.QUEUED, "created": 1.0, "asked": ASKED, **members}
+        **{
+            "id": id,
+            "client": "",
+            "owner": "",
+            "kind": "photo",
+            "state": State.QUEUED,
+            "created": 1.0,
+            "asked": ASKED,
+            **members,
+        }
     )
 
 
