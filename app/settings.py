@@ -70,7 +70,10 @@ class Settings(BaseSettings):
         "commas",
     )
     client_share: float = Field(
-        0.5, gt=0, le=1, description="most of max_requests that may be one key's, as a part of 1"
+        0.5,
+        gt=0,
+        le=1,
+        description="most of max_requests that may be one key's, and of max_jobs one client's, as a part of 1",
     )
 
     page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
