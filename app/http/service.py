@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final, ParamSpec, TypeVar
 
-from app.configured import picture_limits
+from app.configured import configured_processes, picture_limits
 from app.engine.base import Engine
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
+from app.images.codec import HERE, Codec
+from app.images.processes import Processes
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -69,17 +71,27 @@ class Service:
         self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
+        self._threads = ThreadPoolExecutor(settings.image_processes or settings.image_threads, "impasto-images")
+        self._processes: Processes | None = None
 
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
-        await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.queue.start)
+        self._processes = await loop.run_in_executor(None, configured_processes, self.settings)
+
+    @property
+    def codec(self) -> Codec:
+        """Who reads and writes picture files."""
+        return self._processes or HERE
 
     async def stop(self) -> None:
         """Stop the worker and the picture threads; what is still running then is given up."""
         self.draining = True
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         self._threads.shutdown(wait=False)
+        if self._processes:
+            self._processes.close()
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
@@ -109,7 +121,7 @@ class Service:
         os._exit(EXIT_STATUS)
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run picture work off the event loop, at most `image_threads` at a time."""
+        """Run picture work off the event loop, as many at a time as there are threads or processes for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
     def check_ready(self) -> None:

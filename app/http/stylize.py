@@ -27,6 +27,7 @@ from app.http.problems import (
 from app.http.service import Service, queue_full
 from app.images.encode import MEDIA_TYPES
 from app.images.errors import TooManyPixels
+from app.images.processes import ProcessFailed
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
@@ -67,6 +68,8 @@ async def _stylize(request: Request, service: Service) -> Response:
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
         except TimeoutError:
             raise _deadline_passed(timeout) from None
+        except ProcessFailed as error:
+            raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
         finally:
             form.close()
 
@@ -146,7 +149,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     stylised = time.monotonic()
     format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
     try:
-        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format, service.codec)
     except FieldError as error:
         raise invalid_field(error.field, str(error)) from None
     encoded = time.monotonic()
@@ -175,9 +178,13 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
     masks = [mask.data for mask in asked.masks]
     try:
-        prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
+        prepared = prepare(
+            asked.content.data, asked.styles, masks, asked.options, service.library, service.limits, service.codec
+        )
     except FieldError as error:
-        raise _unreadable(unreadable(error, asked.styles, masks, asked.options, service.limits)) from None
+        raise _unreadable(
+            unreadable(error, asked.styles, masks, asked.options, service.limits, service.codec)
+        ) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
