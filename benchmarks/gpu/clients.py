@@ -50,7 +50,7 @@ class Load:
 
 @dataclass
 class Answered:
-    """The time each picture took in seconds, how many requests were refused, and sums of what pictures' answers tell."""
+    """The time each picture took in seconds, how many requests were refused, and sums of what answers tell."""
 
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
