@@ -83,9 +83,9 @@ def losses(result: Picture, content: Picture, painting: Picture) -> tuple[float,
         result_taps, content_taps, style_taps = (
             encoder.taps(tensor(picture)) for picture in (result, content, painting)
         )
-        wanted = statistics(style_taps)
+        wanted = statistics(of_style)
         mean, std = wanted[:, :, -512:, None, None].unbind(1)
-        target = adain(content_taps[-1], mean, std)
+        target = adain(of_content[-1], mean, std)
         return float(content_loss(result_taps[-1], target)), float(
             style_loss(statistics(result_taps), wanted, encoder.channels)
         )
@@ -122,8 +122,10 @@ def test_tiles_are_the_whole(device: str) -> None:
     assert differences(tiled, whole).max() <= (2 if device == "cuda" else 1)
 
 
-def test_two_workers_share_a_device(device: str, made: TorchEngine) -> None:
-    queue = BatchingQueue([lambda: TorchEngine(device)] * 2, StyleLibrary(10_000_000), 4 * 32 * 32, 60)
+@needs_cuda
+def test_two_workers_share_a_device() -> None:
+    made = TorchEngine("cuda")
+    queue = BatchingQueue([lambda: TorchEngine("cuda")] * 2, StyleLibrary(10_000_000), 4 * 32 * 32, 60)
     works = [
         Work(np.roll(photo(NAMES[number % 4], 32), number, 1), (style("coffee"),), shares([1.0], 1 - number / 50))
         for number in range(12)
