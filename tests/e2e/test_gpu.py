@@ -38,14 +38,14 @@ def asked(number: int) -> tuple[list[tuple[str, bytes]], dict[str, object]]:
     content = [("content", jpeg(photo("astronaut", side)))]
     strength = {"strength": 1 - number / 1000, "format": "png"}
     return [
-        (content + [("style", STYLE)], strength),
-        (content + [("style", STYLE), ("style", OTHER)], {**strength, "weight": ["2", "1"]}),
+        ([*content, ("style", STYLE)], strength),
+        ([*content, ("style", STYLE), ("style", OTHER)], {**strength, "weight": ["2", "1"]}),
         (
-            content + [("style", STYLE), ("style", OTHER), ("mask", MASK), ("mask", MASK)],
+            [*content, ("style", STYLE), ("style", OTHER), ("mask", MASK), ("mask", MASK)],
             {**strength, "size": 160},
         ),
-        (content + [("style", STYLE)], {**strength, "preserve_color": "luminance"}),
-        (content + [("style", OTHER)], {**strength, "preserve_color": "match", "style_size": 128}),
+        ([*content, ("style", STYLE)], {**strength, "preserve_color": "luminance"}),
+        ([*content, ("style", OTHER)], {**strength, "preserve_color": "match", "style_size": 128}),
         ([("content", CUT_OUT), ("style", STYLE)], strength),
     ][number % 6]
 

@@ -80,15 +80,12 @@ def losses(result: Picture, content: Picture, painting: Picture) -> tuple[float,
     """Content and style, as the evaluation counts them."""
     encoder = taps()
     with torch.no_grad():
-        result_taps, content_taps, style_taps = (
-            encoder.taps(tensor(picture)) for picture in (result, content, painting)
-        )
+        of_result, of_content, of_style = (encoder.taps(tensor(one)) for one in (result, content, painting))
         wanted = statistics(of_style)
         mean, std = wanted[:, :, -512:, None, None].unbind(1)
         target = adain(of_content[-1], mean, std)
-        return float(content_loss(result_taps[-1], target)), float(
-            style_loss(statistics(result_taps), wanted, encoder.channels)
-        )
+        distance = style_loss(statistics(of_result), wanted, encoder.channels)
+        return float(content_loss(of_result[-1], target)), float(distance)
 
 
 def tensor(picture: Picture) -> Tensor:
