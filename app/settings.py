@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     encoder_weights: Path = Field(ENCODER, description="safetensors file of the VGG encoder")
     decoder_weights: Path = Field(DECODER, description="safetensors file of the decoder")
     image_threads: int = Field(2, ge=1, le=256, description="threads that decode and encode pictures")
+    image_processes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="processes that decode and encode pictures in the threads' place, on Linux; a GPU gains from one "
+        "a core, 0 for none",
+    )
 
     max_file_bytes: int = Field(20_000_000, ge=1, description="largest uploaded file, in bytes")
     max_request_bytes: int = Field(100_000_000, ge=1, description="largest request body, in bytes")
@@ -204,6 +211,13 @@ class Settings(BaseSettings):
     def _path(cls, value: object) -> object:
         """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
         return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("image_processes")
+    @classmethod
+    def _possible(cls, value: int) -> int:
+        if value and not hasattr(os, "memfd_create"):
+            raise ValueError("there can be processes for pictures on Linux only; set 0, and image_threads")
+        return value
 
     @field_validator("cors_origins", "open_to_all", "trusted_proxies", "callback_hosts", mode="before")
     @classmethod

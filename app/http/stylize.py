@@ -27,6 +27,7 @@ from app.http.service import Service, queue_full
 from app.http.submit import prefers_async, submit
 from app.images.encode import MEDIA_TYPES
 from app.images.negotiation import choose_format
+from app.images.processes import ProcessFailed
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, Done, QueueError, Refused, StorageFull, StylePicture, Work
 
@@ -70,6 +71,8 @@ async def _stylize(request: Request, service: Service) -> Response:
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
     except TimeoutError:
         raise deadline_passed(timeout) from None
+    except ProcessFailed as error:
+        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     finally:
         form.close()
 
@@ -130,7 +133,7 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         queue_seconds, network_seconds, batch_size = done.queue_seconds, done.network_seconds, done.batch_size
         stylised = time.monotonic()
         try:
-            body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
+            body = await service.in_thread(finish, prepared, done.pixels, asked.options, format, service.codec)
         except FieldError as error:
             raise invalid_field(error.field, str(error)) from None
         if key:
@@ -169,9 +172,12 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
     masks = [mask.data for mask in asked.masks]
     try:
-        prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
+        prepared = prepare(
+            asked.content.data, asked.styles, masks, asked.options, service.library, service.limits, service.codec
+        )
     except FieldError as error:
-        name, detail, members = fault(unreadable(error, asked.styles, masks, asked.options, service.limits))
+        found = unreadable(error, asked.styles, masks, asked.options, service.limits, service.codec)
+        name, detail, members = fault(found)
         raise Problem(TYPES[name], detail, **members) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
