@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import httpx
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from tqdm import tqdm
 
 from app.http.page import WEB
@@ -25,6 +25,7 @@ from benchmarks.server import running_server
 SAMPLE = "portrait.jpg"
 STYLE = "Watercolour"
 PREVIEW_SIDE = 256
+SCREEN = ViewportSize(width=1280, height=800)
 
 # Times in milliseconds since the move, by what came: a preview, the full picture.
 WATCH = """
@@ -64,7 +65,7 @@ def running_browser() -> Iterator[Browser]:
 
 def first_paint(browser: Browser, url: str) -> tuple[float, float, float]:
     """Milliseconds to the first paint and to the styles, and the layout shift, of a visit with empty caches."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+    with browser.new_context(viewport=SCREEN) as context:
         page = context.new_page()
         page.add_init_script(WATCH)
         page.goto(url)
@@ -79,15 +80,17 @@ def first_paint(browser: Browser, url: str) -> tuple[float, float, float]:
         return paint, styles, shifts
 
 
-def open_photo(browser: Browser, url: str) -> Page:
-    """A page with a sample photo painted."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en").new_page()
-    page.add_init_script(WATCH)
-    page.goto(url)
-    page.locator(f'#samples img[src$="{SAMPLE}"]').click()
-    page.locator("#gallery button", has_text=STYLE).click()
-    page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Painted')")
-    return page
+@contextmanager
+def opened(browser: Browser, url: str, sample: str, style: str) -> Iterator[Page]:
+    """The page with a sample photo painted in a style."""
+    with browser.new_context(viewport=SCREEN, locale="en") as context:
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(url)
+        page.locator(f'#samples img[src$="{sample}"]').click()
+        page.locator("#gallery button", has_text=style).click()
+        page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Painted')")
+        yield page
 
 
 class Api:
@@ -124,15 +127,16 @@ def main() -> None:
     with running_server() as url, running_browser() as browser:
         first_paint(browser, url)
         visits = [first_paint(browser, url) for _ in tqdm(range(asked.visits), unit="visit", leave=False)]
-        page, api = open_photo(browser, url), Api(url)
-        api.milliseconds(1)
         previews, fulls, answers = [], [], []
-        for move in tqdm(range(asked.moves), unit="move", leave=False):
-            strength = 0.5 + 0.01 * (move % 50)
-            times = page.evaluate("strength => window.move(strength)", strength)
-            previews.append(times["preview"])
-            fulls.append(times["full"])
-            answers.append(api.milliseconds(strength))
+        api = Api(url)
+        api.milliseconds(1)
+        with opened(browser, url, SAMPLE, STYLE) as page:
+            for move in tqdm(range(asked.moves), unit="move", leave=False):
+                strength = 0.5 + 0.01 * (move % 50)
+                times = page.evaluate("strength => window.move(strength)", strength)
+                previews.append(times["preview"])
+                fulls.append(times["full"])
+                answers.append(api.milliseconds(strength))
     paints, styles, shifts = zip(*visits, strict=True)
     print("                               median ms   p95 ms")
     for name, figures in (

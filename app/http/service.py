@@ -8,18 +8,30 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.access.clients import Client
 from app.access.keys import Keys
 from app.access.limits import Limits
-from app.configured import picture_limits
+from app.configured import configured_processes, picture_limits
 from app.engine.base import Engine
 from app.http.kept import KeptResults
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
-from app.http.uploads import Uploads
+from app.http.shown import job_info
+from app.http.uploads import UploadLimits, Uploads
+from app.images.codec import HERE, Codec
+from app.images.processes import Processes
+from app.jobs.callback import Callbacks
+from app.jobs.folder import default_folder
+from app.jobs.jobs import Jobs
+from app.jobs.jobs import Limits as JobLimits
+from app.jobs.photos import Photos
+from app.jobs.record import Job
+from app.jobs.retention import Retention
+from app.jobs.store import Store
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -75,6 +87,15 @@ class Service:
         self.metrics.watch(self.queue, self.uploads, self.library)
         self.kept = KeptResults(settings.result_cache_bytes)
         self.metrics.watch_kept(self.kept)
+        self.request_limits = UploadLimits(settings.max_file_bytes, settings.max_request_bytes, settings.upload_timeout)
+        self.job_limits = UploadLimits(
+            settings.max_job_file_bytes,
+            settings.max_job_request_bytes,
+            settings.job_upload_timeout,
+            settings.max_job_photos,
+        )
+        self.jobs = self._jobs()
+        self.metrics.watch_jobs(self.jobs)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False
@@ -84,7 +105,8 @@ class Service:
         self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
+        self._threads = ThreadPoolExecutor(settings.image_processes or settings.image_threads, "impasto-images")
+        self._processes: Processes | None = None
 
     def _library(self) -> StyleLibrary:
         settings, ready = self.settings, {name: style.path for name, style in self.ready.items()}
@@ -101,19 +123,33 @@ class Service:
 
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
+        loop = asyncio.get_running_loop()
         self.library.start()
-        await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        await loop.run_in_executor(None, self.queue.start)
+        self._processes = await loop.run_in_executor(None, configured_processes, self.settings)
+        await self.jobs.start()
+
+    @property
+    def codec(self) -> Codec:
+        """Who reads and writes picture files."""
+        return self._processes or HERE
 
     async def stop(self) -> None:
-        """Stop the worker and the picture threads; what is still running then is given up."""
+        """Stop the worker and the picture threads; what is still running then is given up, but for jobs, which wait for
+        the next start."""
         self.draining = True
+        await self.jobs.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         await asyncio.get_running_loop().run_in_executor(None, self.library.stop)
         self._threads.shutdown(wait=False)
+        if self._processes:
+            self._processes.close()
+        self.jobs.close()
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
         self.leaving = self.draining = True
+        await self.jobs.stop()
         await self._idle.wait()
 
     async def end(self) -> None:
@@ -139,7 +175,7 @@ class Service:
         os._exit(EXIT_STATUS)
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run picture work off the event loop, at most `image_threads` at a time."""
+        """Run picture work off the event loop, as many at a time as there are threads or processes for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
     def check_ready(self) -> None:
@@ -153,6 +189,11 @@ class Service:
             self.queue.admit(self.settings.request_timeout)
         except Refused as refused:
             raise queue_full(refused) from None
+
+    def check_taking(self, client: Client) -> None:
+        """Raise the Problem for which a job is turned away before its upload is read."""
+        self._check_draining()
+        self._check_room(client)
 
     def check_open(self, deadline: float, client: Client) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
@@ -168,11 +209,14 @@ class Service:
         return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
 
     def _check_serving(self) -> None:
-        if self.draining:
-            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
+        self._check_draining()
         if not self.queue.serving:
             raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
         self._check_room()
+
+    def _check_draining(self) -> None:
+        if self.draining:
+            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
 
     def _check_room(self, client: Client | None = None) -> None:
         most = self.settings.max_requests
@@ -184,6 +228,32 @@ class Service:
         else:
             return
         raise Problem(QUEUE_FULL, text, limit=most, retry_after=self.queue.backlog_seconds)
+
+    def _jobs(self) -> Jobs:
+        settings = self.settings
+        limits = JobLimits(
+            settings.jobs_at_once,
+            settings.max_jobs,
+            max(1, int(settings.max_jobs * settings.client_share)),
+            settings.job_attempts,
+            Retention(settings.jobs_keep_seconds, settings.jobs_keep_bytes),
+        )
+        return Jobs(
+            settings.data_dir or default_folder(),
+            [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))],
+            self.queue,
+            limits,
+            self._callbacks if settings.callback_hosts else None,
+            lambda state: self.metrics.jobs_ended.labels(state).inc(),
+        )
+
+    def _callbacks(self, store: Store) -> Callbacks:
+        secret = self.settings.callback_secret
+        return Callbacks(store, self.settings.callback_hosts, secret.get_secret_value() if secret else "", self._told)
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        info = job_info(job, self.settings.root_path, self.settings.jobs_keep_seconds)
+        return info.model_dump(mode="json", exclude_none=True)
 
     @contextmanager
     def serving(self, client: Client) -> Iterator[None]:

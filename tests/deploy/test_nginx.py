@@ -25,17 +25,24 @@ CLIENTS = 4
 PHOTOS = [square(side) for side in (24, 32, 40, 48)]
 
 
+def configuration(folder: Path, replicas: list[int], jobs: int) -> str:
+    """The file for replicas on these ports, and jobs on this one."""
+    text = CONFIGURATION.read_text()
+    for name, ports in (("replicas.conf", replicas), ("jobs.conf", [jobs])):
+        (folder / name).write_text("".join(f"server 127.0.0.1:{port} max_fails=0;\n" for port in ports))
+        text = text.replace(f"/etc/nginx/{name}", str(folder / name))
+    return text
+
+
 class Cluster:
-    """Two replicas, Redis, and nginx in front."""
+    """Two replicas, of which the second has the jobs, Redis, and nginx in front."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         redis = stack.enter_context(RedisServer(folder))
         self.settings = {"style_store": redis.url, "trusted_proxies": "127.0.0.1", "requests_per_minute": 100_000}
         self.replicas = [stack.enter_context(Server(self.settings)) for _ in range(2)]
-        replicas = folder / "replicas.conf"
-        replicas.write_text("".join(f"server 127.0.0.1:{one.port} max_fails=0;\n" for one in self.replicas))
-        text = CONFIGURATION.read_text().replace("/etc/nginx/replicas.conf", str(replicas))
-        self.nginx = stack.enter_context(Nginx(folder, http=text))
+        ports = [replica.port for replica in self.replicas]
+        self.nginx = stack.enter_context(Nginx(folder, http=configuration(folder, ports, ports[1])))
         self.client = stack.enter_context(httpx.Client(base_url=self.nginx.url, timeout=120))
 
     def start_again(self, replica: Server) -> None:
@@ -117,6 +124,15 @@ def test_a_replica_that_is_restarted_under_load_loses_no_request(cluster: Cluste
     assert set(cluster.under_load(restart)) == {200}
 
 
+def test_a_job_is_found_however_it_was_asked_for(cluster: Cluster) -> None:
+    files = {"content": PHOTOS[0], "style": STYLE}
+    for path, headers in (("/jobs", {}), ("/stylize", {"Prefer": "respond-async"})):
+        accepted = cluster.client.post(path, files=files, headers=headers)
+        assert accepted.status_code == 202, accepted.text
+        where = f"/jobs/{accepted.json()['id']}"
+        wait_until(lambda where=where: cluster.client.get(where).json()["state"] == "done", 60)  # type: ignore[misc]
+
+
 def test_slow_clients_do_not_get_as_far_as_a_replica(cluster: Cluster) -> None:
     with ExitStack() as stack:
         for _ in range(50):
@@ -147,10 +163,8 @@ def test_a_client_can_not_pass_for_another_address(cluster: Cluster) -> None:
 def test_without_any_replica_nginx_says_when_to_come_again(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        replicas = tmp_path / "replicas.conf"
-        replicas.write_text(f"server 127.0.0.1:{nobody.getsockname()[1]} max_fails=0;\n")
-        text = CONFIGURATION.read_text().replace("/etc/nginx/replicas.conf", str(replicas))
-        with Nginx(tmp_path, http=text) as nginx:
+        port = nobody.getsockname()[1]
+        with Nginx(tmp_path, http=configuration(tmp_path, [port], port)) as nginx:
             answer = httpx.post(f"{nginx.url}/stylize", files={"content": b"x"})
             assert answer.status_code == 503
             assert answer.json()["type"] == "/problems/not-ready"

@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pillow_heif
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, expect
 
+from app.access.keys import add_key
 from tests.e2e.browser import browser, needs_chromium
 from tests.e2e.server import Server
 from tests.pictures import jpeg, photo
@@ -143,6 +145,16 @@ def test_a_large_photo_is_reduced_in_the_browser(visit: Visit, tmp_path: Path) -
     visit.choose_style("Ink wash")
     assert visit.painted().size == (512, 384)
     assert max(int(str(dict(form)["content"])) for form in visit.sent()) < large.stat().st_size / 4
+
+
+def test_a_photo_only_the_service_can_read_is_painted_and_shown(visit: Visit, tmp_path: Path) -> None:
+    phone = tmp_path / "phone.heic"
+    pillow_heif.from_pillow(Image.fromarray(photo("chelsea"))).save(phone)
+    visit.page.locator("#file").set_input_files(phone)
+    visit.page.locator("#size").select_option("512")
+    visit.choose_style("Watercolour")
+    assert visit.painted().size == (512, 341)
+    expect(visit.page.locator("#compare")).to_be_hidden()
 
 
 def test_while_a_slider_moves_a_preview_follows_and_at_rest_the_full_picture_comes(visit: Visit) -> None:
@@ -351,24 +363,23 @@ def test_a_server_that_goes_away_and_returns_without_memory_is_waited_for(browse
         assert "style" in dict(visit.sent()[-1]), "what it no longer knows was sent again"
 
 
-def test_a_service_that_wants_a_key_is_given_one_for_this_tab_only(visit: Visit) -> None:
-    page = visit.page
-
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer open sesame":
-            route.continue_()
-        else:
-            route.fulfill(status=401, body='{"detail": "a key is needed"}', content_type="application/problem+json")
-
-    page.route("**/stylize", guard)
-    visit.choose_sample()
-    visit.choose_style("Mosaic")
-    page.get_by_label("Key, kept until this tab is closed").fill("open sesame")
-    page.get_by_role("button", name="OK").click()
-    visit.painted()
-    assert page.evaluate("() => sessionStorage.getItem('key')") == "open sesame"
-    assert "sesame" not in page.evaluate("() => JSON.stringify(localStorage)")
-    visit.faults[:] = [fault for fault in visit.faults if "401" not in fault]
+def test_a_service_that_wants_a_key_is_given_one_for_this_tab_only(browser: Browser, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys", "visitor", None, None)
+    with (
+        Server({"api_keys_file": tmp_path / "keys"}) as server,
+        browser.new_context(viewport=WIDE, locale="en-GB") as context,
+    ):
+        visit = Visit(context.new_page(), server)
+        visit.choose_sample()
+        visit.choose_style("Mosaic")
+        for given in ("a wrong one", key):
+            visit.page.get_by_label("Key, kept until this tab is closed").fill(given)
+            with visit.page.expect_response("**/stylize"):
+                visit.page.get_by_role("button", name="OK").click()
+        visit.painted()
+        assert visit.page.evaluate("() => sessionStorage.getItem('key')") == key
+        assert key not in visit.page.evaluate("() => JSON.stringify(localStorage)")
+        assert all("401" in fault for fault in visit.faults)
 
 
 def test_a_hundred_clicks_on_a_slow_network_leave_the_last_choice_on_the_screen(visit: Visit) -> None:
