@@ -17,7 +17,7 @@ COMMANDS: Final = {
 
 
 # What a service is installed without, and the extra that brings it.
-EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis"}
+EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis", "opentelemetry": "otel"}
 
 
 class LazyGroup(click.Group):

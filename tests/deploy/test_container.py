@@ -168,7 +168,10 @@ def test_the_dependencies_are_a_layer_before_the_sources(tmp_path: Path) -> None
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     listed = run("sh", "-ec", f'python() {{ "{sys.executable}" "$@"; }}; {listing}', cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["redis"]]
+    wanted = [
+        *PROJECT["dependencies"],
+        *(one for extra in ("redis", "otel") for one in PROJECT["optional-dependencies"][extra]),
+    ]
     assert (tmp_path / "requirements.txt").read_text().splitlines() == wanted
     assert install.split() == ["pip", "install", "-r", "requirements.txt"]
     assert LINES.index("RUN " + run_line("requirements.txt")) < LINES.index("COPY app app")
