@@ -22,6 +22,7 @@ from app.engine.create import engine_devices
 from app.http.access import Access
 from app.http.cors import Cors
 from app.http.gate import Gate, Unforeseen, asked_method
+from app.http.jobs import router as jobs_router
 from app.http.page import mount_page
 from app.http.problems import (
     BAD_REQUEST,
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
+    app.include_router(jobs_router)
     mount_page(app, settings.page)
     # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
     app.add_middleware(Access, service=service)

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from app.engine.base import Picture, feature_grid, pad
 from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded, decode, decode_mask, decode_trimmed
 from app.images.encode import encode
-from app.images.errors import ImageError
+from app.images.errors import ImageError, TooManyPixels
 from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
@@ -128,6 +128,22 @@ def unreadable(
         except ImageError as error:
             found.append(FieldError(field, error))
     return found
+
+
+def fault(found: Sequence[FieldError]) -> tuple[str, str, dict[str, Any]]:
+    """One problem for every file that can't be read: its type's name, its detail and its members.
+
+    The first decides what kind it is.
+    """
+    errors = []
+    for error in found:
+        members: dict[str, Any] = {"field": error.field}
+        if isinstance(error.cause, TooManyPixels):
+            members["limit"] = error.cause.limit
+        errors.append({"detail": str(error), **members})
+    first = {name: value for name, value in errors[0].items() if name != "detail"}
+    detail = "; ".join(f"{error.field}: {error}" for error in found)
+    return "too-many-pixels" if "limit" in first else "unreadable-image", detail, {**first, "errors": errors}
 
 
 def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:

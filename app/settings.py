@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 from app.access.addresses import network
 from app.network.weights import DECODER, ENCODER
 from app.origins import browser_origin
+from app.signatures import signing_key
 
 # What Kubernetes puts into every pod beside a Service called impasto, and Docker's links did: IMPASTO_PORT=tcp://10.0.0.1:80.
 SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://\S+")
@@ -138,6 +139,33 @@ class Settings(BaseSettings):
     style_store_seconds: int = Field(
         2_592_000, ge=60, description="time after which the store forgets a style that nobody uses, in seconds"
     )
+    data_dir: Path | None = Field(
+        None,
+        description="folder that jobs are kept in, of this process alone; ~/.local/share/impasto when none is named",
+    )
+    jobs_at_once: int = Field(2, ge=1, le=64, description="jobs that run side by side")
+    max_jobs: int = Field(100, ge=1, description="most jobs that wait or run")
+    max_job_photos: int = Field(200, ge=1, le=10_000, description="most photos in one job")
+    max_job_size: int = Field(8192, ge=1, description="longest side of a job's result, in pixels")
+    max_job_file_bytes: int = Field(500_000_000, ge=1, description="largest file uploaded for a job, in bytes")
+    max_job_request_bytes: int = Field(1_000_000_000, ge=1, description="largest request body of a job, in bytes")
+    job_upload_timeout: float = Field(600.0, gt=0, le=86400, description="time a job's upload may take, in seconds")
+    job_attempts: int = Field(
+        5, ge=1, description="how often a job is begun that gets no further, as where it ends the process each time"
+    )
+    jobs_keep_seconds: float = Field(86400.0, ge=0, description="time a job is kept once it has ended, in seconds")
+    jobs_keep_bytes: int = Field(
+        10_000_000_000, ge=1, description="most that all jobs hold on disk, in bytes; those that ended first go first"
+    )
+    max_listeners: int = Field(256, ge=1, description="most connections that listen to jobs' events at once")
+    callback_secret: SecretStr | None = Field(
+        None, description="key that callbacks are signed with: whsec_ and base64 of 24 to 64 bytes"
+    )
+    callback_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="hosts that may be told of a job's end, separated by commas, each as host or host:port; needs a "
+        "callback secret",
+    )
     grace_seconds: float = Field(
         30.0, ge=0, le=3600, description="time to finish what is in flight on SIGTERM, in seconds"
     )
@@ -171,11 +199,25 @@ class Settings(BaseSettings):
         """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
         return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
 
-    @field_validator("cors_origins", "open_to_all", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "open_to_all", "trusted_proxies", "callback_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signs(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            signing_key(value.get_secret_value())
+        return value
+
+    @field_validator("callback_hosts")
+    @classmethod
+    def _signed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("callback_secret") is None:
+            raise ValueError("callbacks are signed: set IMPASTO_CALLBACK_SECRET too")
         return value
 
 
@@ -200,5 +242,6 @@ def read_settings(**given: str | None) -> Settings:
         faults = []
         for error in invalid.errors():
             name = str(error["loc"][0])
-            faults.append(f"{name} (IMPASTO_{name.upper()}): {error['msg']}; found {error['input']!r}")
+            found = "a secret" if name == "callback_secret" else repr(error["input"])
+            faults.append(f"{name} (IMPASTO_{name.upper()}): {error['msg']}; found {found}")
         raise WrongSettings("; ".join(faults)) from None

@@ -157,8 +157,8 @@ def _serve(**given: str | None) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
     Server(config, app.state.service).run()
-    if app.state.service.queue.busy:
-        _exit()  # a batch outlasted the grace time
+    if app.state.service.queue.busy or app.state.service.jobs.busy:
+        _exit()  # a batch outlasted the grace time, or a job's step its own
 
 
 serve = click.Command(

@@ -111,6 +111,16 @@ def client_of(request: Request) -> Client:
     return client
 
 
+async def count_pixels(service: Service, client: Client, pixels: int) -> None:
+    """Count a result's pixels against the client's limit; raises the Problem that it is reached."""
+    if client.has_key:
+        service.metrics.client_pixels.labels(client.name).inc(pixels)
+    try:
+        await service.limits_of_clients.take_pixels(client, pixels)
+    except LimitReached as reached:
+        raise rate_limited(reached) from None
+
+
 def rate_limited(reached: LimitReached) -> Problem:
     """The answer to a client that has had its part."""
     return Problem(RATE_LIMITED, str(reached), limit=reached.limit, retry_after=reached.retry_after)

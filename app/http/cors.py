@@ -20,6 +20,12 @@ EXPOSED_HEADERS: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "WWW-Authenticate",
+    "Location",
+    "Preference-Applied",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
+    "Content-Disposition",
 )
 
 

@@ -1,16 +1,20 @@
 """What operators watch, for Prometheus."""
 
 from collections.abc import Sized
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.jobs.jobs import Jobs
+from app.jobs.record import State
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Loss
 from app.queue.work import Priority
 from app.styles.library import StyleLibrary
 
+ENDS: Final = (State.DONE, State.FAILED)
 STAGES: Final = ("decode", "queue", "network", "encode")
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -96,6 +100,11 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
+        self.jobs_ended = Counter(
+            "impasto_jobs_ended", "Jobs that ended, by state: done or failed", ["state"], registry=self._registry
+        )
+        for state in ENDS:
+            self.jobs_ended.labels(state)
         for stage in STAGES:
             self.stages.labels(stage)
         for result in ("hit", "miss"):
@@ -121,6 +130,14 @@ class Metrics:
             ("impasto_pixels_per_second", "Rate of the network as last measured, in pixels", lambda: queue.rate),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
+
+    def watch_jobs(self, jobs: Jobs) -> None:
+        """Show how many jobs there are and what they hold, read at each scrape."""
+        gauge = Gauge("impasto_jobs", "Jobs kept, by state", ["state"], registry=self._registry)
+        for state in (State.QUEUED, State.RUNNING, *ENDS):
+            gauge.labels(state).set_function(partial(jobs.count, state))
+        held = Gauge("impasto_jobs_bytes", "What all jobs hold on disk, in bytes", registry=self._registry)
+        held.set_function(jobs.bytes)
 
     def text(self) -> tuple[bytes, str]:
         """The exposition and its media type."""

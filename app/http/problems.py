@@ -125,6 +125,48 @@ UNKNOWN_STYLE = ProblemType(
     "Upload the style's picture again.",
     "no style 0123456789abcdef0123456789abcdef is remembered",
 )
+UNKNOWN_JOB = ProblemType(
+    "unknown-job",
+    404,
+    "There is no such job (any longer)",
+    "Look up its address; jobs are forgotten some time after they end, and when they are deleted.",
+    "no job 0123456789abcdef0123456789abcdef is known",
+)
+NO_PREVIEW = ProblemType(
+    "no-preview",
+    404,
+    "Nothing of this job is finished yet",
+    "Ask again when its progress says that something is.",
+    "the job is queued",
+)
+JOB_NOT_DONE = ProblemType(
+    "job-not-done",
+    409,
+    "The job has no result",
+    "Wait until its state is done: /jobs/{id}/events tells. A job that failed says why in its problem.",
+    "the job is running",
+)
+UNKNOWN_CALLER = ProblemType(
+    "unknown-caller",
+    401,
+    "The service does not know whose jobs to list",
+    "Send jobs, and ask for them, with the same Authorization header: any secret of your own will do.",
+    "the request has no Authorization header",
+)
+JOBS_OFF = ProblemType(
+    "jobs-off",
+    503,
+    "This service keeps no jobs",
+    "Operators: name a folder that can be written by IMPASTO_DATA_DIR.",
+    "/data can't be written (Read-only file system)",
+)
+RANGE_NOT_SATISFIABLE = ProblemType(
+    "range-not-satisfiable",
+    416,
+    "The file has no such bytes",
+    "Ask for a range that begins within the file, or without Range.",
+    "the file has 48213 bytes",
+)
 READY_STYLE = ProblemType(
     "ready-style",
     409,
@@ -188,7 +230,7 @@ STORAGE_FULL = ProblemType(
     "storage-full",
     503,
     "There is no room for uploads",
-    "Send it again after Retry-After seconds; operators: give the temporary folder more room.",
+    "Send it again after Retry-After seconds; operators: give the temporary folder, and that of jobs, more room.",
     "the temporary folder is full",
 )
 DEADLINE_PASSED = ProblemType(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -18,7 +19,16 @@ from app.configured import picture_limits
 from app.engine.base import Engine
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
-from app.http.uploads import Uploads
+from app.http.shown import job_info
+from app.http.uploads import UploadLimits, Uploads
+from app.jobs.callback import Callbacks
+from app.jobs.folder import default_folder
+from app.jobs.jobs import Jobs
+from app.jobs.jobs import Limits as JobLimits
+from app.jobs.photos import Photos
+from app.jobs.record import Job
+from app.jobs.retention import Retention
+from app.jobs.store import Store
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -72,6 +82,15 @@ class Service:
             settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
         )
         self.metrics.watch(self.queue, self.uploads, self.library)
+        self.request_limits = UploadLimits(settings.max_file_bytes, settings.max_request_bytes, settings.upload_timeout)
+        self.job_limits = UploadLimits(
+            settings.max_job_file_bytes,
+            settings.max_job_request_bytes,
+            settings.job_upload_timeout,
+            settings.max_job_photos,
+        )
+        self.jobs = self._jobs()
+        self.metrics.watch_jobs(self.jobs)
         # On its way out: first /readyz is red, then new work is refused, in the end what is in flight is given up.
         self.leaving = False
         self.draining = False
@@ -100,17 +119,22 @@ class Service:
         """Load the engine and warm it up; raises what kept it from it."""
         self.library.start()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        await self.jobs.start()
 
     async def stop(self) -> None:
-        """Stop the worker and the picture threads; what is still running then is given up."""
+        """Stop the worker and the picture threads; what is still running then is given up, but for jobs, which wait for
+        the next start."""
         self.draining = True
+        await self.jobs.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         await asyncio.get_running_loop().run_in_executor(None, self.library.stop)
         self._threads.shutdown(wait=False)
+        self.jobs.close()
 
     async def drain(self) -> None:
         """Refuse new work from now on, and wait until what is in flight has been answered."""
         self.leaving = self.draining = True
+        await self.jobs.stop()
         await self._idle.wait()
 
     async def end(self) -> None:
@@ -151,6 +175,11 @@ class Service:
         except Refused as refused:
             raise queue_full(refused) from None
 
+    def check_taking(self, client: Client) -> None:
+        """Raise the Problem for which a job is turned away before its upload is read."""
+        self._check_draining()
+        self._check_room(client)
+
     def check_open(self, deadline: float, client: Client) -> None:
         """Raise the Problem for which a request is turned away before its upload is read."""
         self._check_serving()
@@ -165,11 +194,14 @@ class Service:
         return "does not move on" if self.queue.stuck else "is not running; it is being restarted"
 
     def _check_serving(self) -> None:
-        if self.draining:
-            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
+        self._check_draining()
         if not self.queue.serving:
             raise Problem(NOT_READY, f"the worker {self._trouble}", retry_after=2)
         self._check_room()
+
+    def _check_draining(self) -> None:
+        if self.draining:
+            raise Problem(SHUTTING_DOWN, "the service is stopping and takes no new work", retry_after=1)
 
     def _check_room(self, client: Client | None = None) -> None:
         most = self.settings.max_requests
@@ -181,6 +213,32 @@ class Service:
         else:
             return
         raise Problem(QUEUE_FULL, text, limit=most, retry_after=self.queue.backlog_seconds)
+
+    def _jobs(self) -> Jobs:
+        settings = self.settings
+        limits = JobLimits(
+            settings.jobs_at_once,
+            settings.max_jobs,
+            max(1, int(settings.max_jobs * settings.client_share)),
+            settings.job_attempts,
+            Retention(settings.jobs_keep_seconds, settings.jobs_keep_bytes),
+        )
+        return Jobs(
+            settings.data_dir or default_folder(),
+            [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))],
+            self.queue,
+            limits,
+            self._callbacks if settings.callback_hosts else None,
+            lambda state: self.metrics.jobs_ended.labels(state).inc(),
+        )
+
+    def _callbacks(self, store: Store) -> Callbacks:
+        secret = self.settings.callback_secret
+        return Callbacks(store, self.settings.callback_hosts, secret.get_secret_value() if secret else "", self._told)
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        info = job_info(job, self.settings.root_path, self.settings.jobs_keep_seconds)
+        return info.model_dump(mode="json", exclude_none=True)
 
     @contextmanager
     def serving(self, client: Client) -> Iterator[None]:

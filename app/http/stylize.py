@@ -3,34 +3,29 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.access.clients import Client
-from app.access.limits import LimitReached
-from app.files import DISK_FULL
-from app.http.access import client_of, rate_limited
-from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
-from app.http.forms import Form, read_form
+from app.http.access import client_of, count_pixels
+from app.http.fields import Asked, invalid_field, read_fields
+from app.http.forms import Form
+from app.http.incoming import deadline_passed, upload
 from app.http.metrics import STAGES
-from app.http.negotiation import choose_format
 from app.http.problems import (
-    DEADLINE_PASSED,
     INTERNAL_ERROR,
     SHUTTING_DOWN,
     STORAGE_FULL,
-    TOO_MANY_PIXELS,
-    UNREADABLE_IMAGE,
-    UPLOAD_TIMEOUT,
+    TYPES,
     Problem,
 )
 from app.http.service import Service, queue_full
+from app.http.submit import prefers_async, submit
 from app.images.encode import MEDIA_TYPES
-from app.images.errors import TooManyPixels
-from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
+from app.images.negotiation import choose_format
+from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
@@ -42,6 +37,8 @@ T = TypeVar("T")
 async def stylize(request: Request) -> Response:
     """Answer one request, and count how it ended."""
     service: Service = request.app.state.service
+    if prefers_async(request) and service.jobs.on:
+        return await submit(request)
     outcome = INTERNAL_ERROR.name
     try:
         response = await _stylize(request, service)
@@ -64,13 +61,13 @@ async def _stylize(request: Request, service: Service) -> Response:
     timeout = _timeout(request, service.settings.request_timeout)
     client = client_of(request)
     service.check_open(since + timeout, client)
-    form = await _upload(request, service, since, timeout)
+    form = await upload(request, service.uploads, service.request_limits, since, timeout)
     try:
         with service.serving(client):
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
     except TimeoutError:
-        raise _deadline_passed(timeout) from None
+        raise deadline_passed(timeout) from None
     finally:
         form.close()
 
@@ -87,31 +84,6 @@ def _timeout(request: Request, longest: float) -> float:
     if not 0 < seconds < math.inf:
         raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}", 0)
     return min(seconds, longest)
-
-
-async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
-    settings = service.settings
-    try:
-        async with (
-            asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())),
-            service.uploads.place(client_of(request).name) as place,
-        ):
-            return await read_form(
-                request.headers,
-                place.paced(request.stream()),
-                file_fields=FILE_FIELDS,
-                max_file_bytes=settings.max_file_bytes,
-                max_request_bytes=settings.max_request_bytes,
-            )
-    except TimeoutError:
-        if timeout <= settings.upload_timeout:
-            raise _deadline_passed(timeout) from None
-        detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
-        raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -140,14 +112,15 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
     client = client_of(request)
-    await _count_pixels(service, client, prepared)
+    height, width = prepared.photo.rgb.shape[:2]
+    await count_pixels(service, client, height * width)
     decoded = time.monotonic()
     try:
         done = await service.queue.run(prepared.work, since + timeout, client=client.name)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
-        raise _deadline_passed(timeout) from None
+        raise deadline_passed(timeout) from None
     except StorageFull as error:
         raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
     except QueueError as error:
@@ -174,21 +147,6 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
 
 
-async def _count_pixels(service: Service, client: Client, prepared: Prepared) -> None:
-    """Count the result's pixels against the client's limit."""
-    height, width = prepared.photo.rgb.shape[:2]
-    if client.has_key:
-        service.metrics.client_pixels.labels(client.name).inc(height * width)
-    try:
-        await service.limits_of_clients.take_pixels(client, height * width)
-    except LimitReached as reached:
-        raise rate_limited(reached) from None
-
-
-def _deadline_passed(timeout: float) -> Problem:
-    return Problem(DEADLINE_PASSED, f"the result was not ready within {timeout:g} seconds", limit=timeout)
-
-
 def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     """Check the fields and decode the pictures; for a thread."""
     settings = service.settings
@@ -197,20 +155,10 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     try:
         prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
     except FieldError as error:
-        raise _unreadable(unreadable(error, asked.styles, masks, asked.options, service.limits)) from None
+        name, detail, members = fault(unreadable(error, asked.styles, masks, asked.options, service.limits))
+        raise Problem(TYPES[name], detail, **members) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
         raise invalid_field("style_id", str(error)) from None
     return asked, prepared
-
-
-def _unreadable(found: Sequence[FieldError]) -> Problem:
-    """One problem for every file that can't be read; the first decides what kind it is."""
-    faults = Faults()
-    for error in found:
-        faults.add(error.field, str(error), error.cause.limit if isinstance(error.cause, TooManyPixels) else None)
-    first, detail = faults.errors[0], "; ".join(f"{error.field}: {error}" for error in found)
-    kind = TOO_MANY_PIXELS if "limit" in first else UNREADABLE_IMAGE
-    members = {name: first[name] for name in ("field", "limit") if name in first}
-    return Problem(kind, detail, **members, errors=faults.errors)

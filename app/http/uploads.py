@@ -9,8 +9,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from app.http.problems import SLOW_UPLOAD, Problem
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """The most bytes of a file and of a request, seconds of an upload, and photos."""
+
+    file_bytes: int
+    request_bytes: int
+    seconds: float
+    contents: int = 1
 
 
 class Uploads:

@@ -167,18 +167,21 @@ class BatchingQueue:
         deadline: float = math.inf,
         priority: Priority = Priority.INTERACTIVE,
         client: str = "",
+        on_step: Callable[[float], None] | None = None,
     ) -> Done:
         """Wait for a result until `deadline`, on the clock of time.monotonic. Clients share the device.
 
-        Cancelling gives the place in the queue back, or the device at the next step. Background work is not refused:
-        who sends it, a frame after another, bounds what he has in the queue. Raises a QueueError.
+        `on_step` hears after each step but the last how much is done, 0 to 1, as estimated; it is called from the
+        worker's thread and must be quick. Cancelling gives the place in the queue back, or the device at the next step.
+        Background work is not refused: who sends it, a frame after another, bounds what he has in the queue. Raises a
+        QueueError.
         """
         seconds_left = deadline - time.monotonic()
         if seconds_left <= 0:
             raise DeadlinePassed("the time was over before the work was queued")
         with self._wake:
             item = self._enter(work, seconds_left, priority, client)
-            future = item.join(deadline)
+            future = item.join(deadline, on_step)
         try:
             async with asyncio.timeout(seconds_left if seconds_left < math.inf else None):
                 return await future
