@@ -276,6 +276,24 @@ def test_a_result_is_downloaded_in_each_format(visit: Visit) -> None:
             assert (saved.format, saved.size) == (name.upper(), size)
 
 
+def test_a_large_picture_is_a_job_that_a_reload_does_not_end(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    visit.choose_style("Woodcut")
+    visit.painted()
+    page.locator("#open-save").click()
+    page.locator("#large select").evaluate("select => select.replaceChildren(new Option('600'))")  # large is slow
+    page.get_by_role("button", name="Paint it").click()
+    expect(page.locator("#jobs li")).to_contain_text("cat.jpg, 600 px")
+    page.reload()
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.locator("#jobs").get_by_role("button", name="Download").click()
+    with Image.open(download.value.path()) as saved:
+        assert saved.size == (600, 399)
+    page.locator("#jobs").get_by_role("button", name="Delete").click()
+    expect(page.locator("#jobs")).to_be_hidden()
+
+
 def test_a_link_carries_the_settings(visit: Visit, browser: Browser) -> None:
     page = visit.page
     page.get_by_label("Mix", exact=True).check()

@@ -3,15 +3,16 @@
 import { Impasto, ImpastoProblem, Unreachable } from "./api.js";
 import { Brush, COLOURS } from "./brush.js";
 import { Controls } from "./controls.js";
-import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
+import { askKey, codeDialog, copy, largeForm, saveDialog } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
+import { Jobs } from "./jobs.js";
 import { KeptDialog } from "./kept.js";
 import { linkTo, readLink } from "./link.js";
 import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
 import { Runner } from "./runner.js";
-import { Store } from "./store.js";
+import { STROKES, Store } from "./store.js";
 import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
 import { speak, spoken, styleName, word } from "./words.js";
@@ -332,6 +333,13 @@ saveDialog(
   },
   () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
+const jobs = new Jobs(parts.jobs, impasto);
+largeForm(parts, async (size) => {
+  const { photo, wish } = full;
+  // Strokes grow with the picture as far as styles are read.
+  const style_size = Math.min(STROKES.at(-1), Math.round((wish.style_size * size) / wish.size));
+  await jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
+});
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {
   const address = linkTo(store.choice);
@@ -353,6 +361,7 @@ function setLanguage(name) {
   controls.translate();
   gallery.draw();
   drawBrushes();
+  jobs.draw();
 }
 
 function showLanguage() {
