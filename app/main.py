@@ -19,6 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
+from app.http import inference_protocol
 from app.http.access import Access
 from app.http.cors import Cors
 from app.http.gate import Gate, Unforeseen, asked_method
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
+    app.include_router(inference_protocol.router)
     app.include_router(jobs_router)
     mount_page(app, settings.page)
     # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.

@@ -70,7 +70,10 @@ class Settings(BaseSettings):
         "commas",
     )
     client_share: float = Field(
-        0.5, gt=0, le=1, description="most of max_requests that may be one key's, as a part of 1"
+        0.5,
+        gt=0,
+        le=1,
+        description="most of max_requests that may be one key's, and of max_jobs one client's, as a part of 1",
     )
 
     page: bool = Field(True, description="whether / is the page to try it on; off serves none of it")
@@ -89,6 +92,13 @@ class Settings(BaseSettings):
     encoder_weights: Path = Field(ENCODER, description="safetensors file of the VGG encoder")
     decoder_weights: Path = Field(DECODER, description="safetensors file of the decoder")
     image_threads: int = Field(2, ge=1, le=256, description="threads that decode and encode pictures")
+    image_processes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="processes that decode and encode pictures in the threads' place, on Linux; a GPU gains from one "
+        "a core, 0 for none",
+    )
 
     max_file_bytes: int = Field(20_000_000, ge=1, description="largest uploaded file, in bytes")
     max_request_bytes: int = Field(100_000_000, ge=1, description="largest request body, in bytes")
@@ -131,6 +141,9 @@ class Settings(BaseSettings):
         description="time after which a worker that does not move on is given up, and the process ends, in seconds",
     )
     style_cache_bytes: int = Field(64_000_000, ge=0, description="memory for styles the service remembers, in bytes")
+    result_cache_bytes: int = Field(
+        0, ge=0, description="memory for results, from which equal requests are answered, in bytes; 0 keeps none"
+    )
     style_store: str = Field(
         "",
         pattern=r"^((rediss?|valkeys?|unix)://\S+)?$",
@@ -198,6 +211,13 @@ class Settings(BaseSettings):
     def _path(cls, value: object) -> object:
         """As operators write it: `/impasto/`, `impasto`, and `/` for none."""
         return f"/{value.strip('/')}".rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("image_processes")
+    @classmethod
+    def _possible(cls, value: int) -> int:
+        if value and not hasattr(os, "memfd_create"):
+            raise ValueError("there can be processes for pictures on Linux only; set 0, and image_threads")
+        return value
 
     @field_validator("cors_origins", "open_to_all", "trusted_proxies", "callback_hosts", mode="before")
     @classmethod

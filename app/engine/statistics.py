@@ -49,9 +49,9 @@ class Moments:
     def statistics(self) -> list[ChannelStatistics]:
         """As AdaIN uses them, one for each style, or one where all positions weigh alike."""
         weight, total, squares = (np.sum(part, 1, np.float64) for part in (self._weight, self._sum, self._squares))
-        mean = total / weight
-        variance = np.maximum(squares / weight - np.square(mean), 0)
+        mean = np.asarray(total / weight)
+        variance = np.asarray(np.maximum(squares / weight - np.square(mean), 0))
         return [
             ChannelStatistics((m + self._origin).astype(np.float32), np.sqrt(v + EPSILON).astype(np.float32))
-            for m, v in zip(mean, np.asarray(variance), strict=True)
+            for m, v in zip(mean, variance, strict=True)
         ]

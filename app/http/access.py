@@ -13,7 +13,7 @@ from app.http.problems import RATE_LIMITED, UNAUTHORIZED, Problem, problem_respo
 from app.http.service import Service
 
 # Probes, and what an error's type leads to.
-ALWAYS_OPEN: Final = ("/healthz", "/readyz", "/problems")
+ALWAYS_OPEN: Final = ("/healthz", "/readyz", "/problems", "/v2/health", "/v2/models/impasto/ready")
 OPEN_PATHS: Final = {
     "docs": ("/docs", "/openapi.json", "/static-offline-docs"),
     "metrics": ("/metrics",),

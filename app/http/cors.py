@@ -17,6 +17,7 @@ EXPOSED_HEADERS: Final = (
     "X-Batch-Size",
     "X-Style-Id",
     "Retry-After",
+    "Cache-Status",
     "RateLimit",
     "RateLimit-Policy",
     "WWW-Authenticate",

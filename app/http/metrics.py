@@ -7,6 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.http.kept import KeptResults
 from app.jobs.jobs import Jobs
 from app.jobs.record import State
 from app.queue.batching import BatchingQueue
@@ -78,6 +79,9 @@ class Metrics:
             ["result"],
             registry=self._registry,
         )
+        self.kept = Counter(
+            "impasto_kept_results", "Requests answered with a kept result, without the network", registry=self._registry
+        )
         self.shared = Counter(
             "impasto_shared_results",
             "Requests answered with the result of an equal one that was in flight",
@@ -130,6 +134,11 @@ class Metrics:
             ("impasto_pixels_per_second", "Rate of the network as last measured, in pixels", lambda: queue.rate),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
+
+    def watch_kept(self, kept: KeptResults) -> None:
+        """Show how much is kept of results."""
+        text = "Memory that results kept for equal requests take, in bytes"
+        Gauge("impasto_kept_bytes", text, registry=self._registry).set_function(lambda: kept.size)
 
     def watch_jobs(self, jobs: Jobs) -> None:
         """Show how many jobs there are and what they hold, read at each scrape."""

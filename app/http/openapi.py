@@ -34,8 +34,9 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 
 _HEADERS: Final = {
     "X-Request-Id": "the caller's own where it sent one, else a new one; the log has it too",
-    "X-Batch-Size": "how many pictures the network ran together",
+    "X-Batch-Size": "how many pictures the network ran together; 0 for a result that was kept",
     "X-Style-Id": "ids of the uploaded styles that are remembered now, in order: send one as style_id next time",
+    "Cache-Status": "where results are kept: whether this is one (hit), and is kept now (stored)",
     "Server-Timing": "milliseconds in decode, queue, network and encode",
 }
 

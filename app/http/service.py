@@ -15,12 +15,15 @@ from typing import Any, Final, ParamSpec, TypeVar
 from app.access.clients import Client
 from app.access.keys import Keys
 from app.access.limits import Limits
-from app.configured import picture_limits
+from app.configured import configured_processes, picture_limits
 from app.engine.base import Engine
+from app.http.kept import KeptResults
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.http.shown import job_info
 from app.http.uploads import UploadLimits, Uploads
+from app.images.codec import HERE, Codec
+from app.images.processes import Processes
 from app.jobs.callback import Callbacks
 from app.jobs.folder import default_folder
 from app.jobs.jobs import Jobs
@@ -82,6 +85,8 @@ class Service:
             settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
         )
         self.metrics.watch(self.queue, self.uploads, self.library)
+        self.kept = KeptResults(settings.result_cache_bytes)
+        self.metrics.watch_kept(self.kept)
         self.request_limits = UploadLimits(settings.max_file_bytes, settings.max_request_bytes, settings.upload_timeout)
         self.job_limits = UploadLimits(
             settings.max_job_file_bytes,
@@ -100,7 +105,8 @@ class Service:
         self._exchanges: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._threads = ThreadPoolExecutor(settings.image_threads, "impasto-images")
+        self._threads = ThreadPoolExecutor(settings.image_processes or settings.image_threads, "impasto-images")
+        self._processes: Processes | None = None
 
     def _library(self) -> StyleLibrary:
         settings, ready = self.settings, {name: style.path for name, style in self.ready.items()}
@@ -117,9 +123,16 @@ class Service:
 
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
+        loop = asyncio.get_running_loop()
         self.library.start()
-        await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        await loop.run_in_executor(None, self.queue.start)
+        self._processes = await loop.run_in_executor(None, configured_processes, self.settings)
         await self.jobs.start()
+
+    @property
+    def codec(self) -> Codec:
+        """Who reads and writes picture files."""
+        return self._processes or HERE
 
     async def stop(self) -> None:
         """Stop the worker and the picture threads; what is still running then is given up, but for jobs, which wait for
@@ -129,6 +142,8 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         await asyncio.get_running_loop().run_in_executor(None, self.library.stop)
         self._threads.shutdown(wait=False)
+        if self._processes:
+            self._processes.close()
         self.jobs.close()
 
     async def drain(self) -> None:
@@ -160,7 +175,7 @@ class Service:
         os._exit(EXIT_STATUS)
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run picture work off the event loop, at most `image_threads` at a time."""
+        """Run picture work off the event loop, as many at a time as there are threads or processes for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
     def check_ready(self) -> None:

@@ -9,10 +9,12 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.access.clients import Client
 from app.http.access import client_of, count_pixels
 from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import Form
 from app.http.incoming import deadline_passed, upload
+from app.http.kept import result_key
 from app.http.metrics import STAGES
 from app.http.problems import (
     INTERNAL_ERROR,
@@ -25,8 +27,9 @@ from app.http.service import Service, queue_full
 from app.http.submit import prefers_async, submit
 from app.images.encode import MEDIA_TYPES
 from app.images.negotiation import choose_format
+from app.images.processes import ProcessFailed
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
-from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
+from app.queue.work import DeadlinePassed, Done, QueueError, Refused, StorageFull, StylePicture, Work
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -68,6 +71,8 @@ async def _stylize(request: Request, service: Service) -> Response:
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
     except TimeoutError:
         raise deadline_passed(timeout) from None
+    except ProcessFailed as error:
+        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
     finally:
         form.close()
 
@@ -111,12 +116,46 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
-    client = client_of(request)
-    height, width = prepared.photo.rgb.shape[:2]
-    await count_pixels(service, client, height * width)
-    decoded = time.monotonic()
+    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
+    headers = {"Vary": "Accept"}
+    key = await service.in_thread(result_key, prepared, asked.options, format) if service.kept.max_bytes else b""
+    body = service.kept.get(key)
+    queue_seconds, network_seconds, batch_size = 0.0, 0.0, 0
+    decoded = stylised = time.monotonic()
+    if body is not None:
+        service.metrics.kept.inc()
+        headers["Cache-Status"] = "impasto; hit"
+    else:
+        client = client_of(request)
+        height, width = prepared.photo.rgb.shape[:2]
+        await count_pixels(service, client, height * width)
+        done = await _done(service, prepared.work, since + timeout, timeout, client)
+        queue_seconds, network_seconds, batch_size = done.queue_seconds, done.network_seconds, done.batch_size
+        stylised = time.monotonic()
+        try:
+            body = await service.in_thread(finish, prepared, done.pixels, asked.options, format, service.codec)
+        except FieldError as error:
+            raise invalid_field(error.field, str(error)) from None
+        if key:
+            stored = "; stored" if service.kept.keep(key, body) else ""
+            headers["Cache-Status"] = f"impasto; fwd=miss{stored}"
+    encoded = time.monotonic()
+    times = (decoded - uploaded, queue_seconds, network_seconds, encoded - stylised)
+    for stage, seconds in zip(STAGES, times, strict=True):
+        service.metrics.stages.labels(stage).observe(seconds)
+    service.metrics.seconds.observe(encoded - since)
+    headers["Server-Timing"] = ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True))
+    headers["X-Batch-Size"] = str(batch_size)
+    names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
+    if names:
+        headers["X-Style-Id"] = ", ".join(names)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
+
+
+async def _done(service: Service, work: Work, deadline: float, timeout: float, client: Client) -> Done:
+    """What the network makes of it. Raises the Problem for which it is not made."""
     try:
-        done = await service.queue.run(prepared.work, since + timeout, client=client.name)
+        return await service.queue.run(work, deadline, client=client.name)
     except Refused as refused:
         raise queue_full(refused) from None
     except DeadlinePassed:
@@ -125,26 +164,6 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
         raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
     except QueueError as error:
         raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
-    stylised = time.monotonic()
-    format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
-    try:
-        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format)
-    except FieldError as error:
-        raise invalid_field(error.field, str(error)) from None
-    encoded = time.monotonic()
-    times = (decoded - uploaded, done.queue_seconds, done.network_seconds, encoded - stylised)
-    for stage, seconds in zip(STAGES, times, strict=True):
-        service.metrics.stages.labels(stage).observe(seconds)
-    service.metrics.seconds.observe(encoded - since)
-    headers = {
-        "Server-Timing": ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True)),
-        "X-Batch-Size": str(done.batch_size),
-        "Vary": "Accept",
-    }
-    names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
-    if names:
-        headers["X-Style-Id"] = ", ".join(names)
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
 
 
 def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
@@ -153,9 +172,12 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
     masks = [mask.data for mask in asked.masks]
     try:
-        prepared = prepare(asked.content.data, asked.styles, masks, asked.options, service.library, service.limits)
+        prepared = prepare(
+            asked.content.data, asked.styles, masks, asked.options, service.library, service.limits, service.codec
+        )
     except FieldError as error:
-        name, detail, members = fault(unreadable(error, asked.styles, masks, asked.options, service.limits))
+        found = unreadable(error, asked.styles, masks, asked.options, service.limits, service.codec)
+        name, detail, members = fault(found)
         raise Problem(TYPES[name], detail, **members) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None

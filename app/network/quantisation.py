@@ -19,7 +19,9 @@ LEVELS: Final = 255
 # A channel that was never seen to do anything may still, a little.
 LEAST_SPAN: Final = 1e-3
 # Between one step for all channels (0) and each its own (1): what activations gain, weights lose.
-BALANCE: Final = 0.5
+BALANCE: Final = 0.6
+# The part of a channel's room that is below what was seen, where channels go below 0.
+ROOM_BELOW: Final = 0.1
 
 FloatArray = NDArray[np.float32]
 
@@ -61,14 +63,14 @@ class QuantisedConvolution:
 def grid(seen: Range) -> Grid:
     """Levels that cover what was seen, with room to spare for channels that do less than others.
 
-    Where a channel goes below 0, as after AdaIN, the room is on both sides; else all of it is above.
+    Where channels go below 0, as after AdaIN, some of the room is below; else all of it is above.
     """
     low, high = np.minimum(seen.low, 0), np.maximum(seen.high, 0)
     span = np.maximum(high - low, LEAST_SPAN)
     whole = span.max()
     room = whole ** (1 - BALANCE) * span**BALANCE - span
-    signed = low.min() < 0
-    low = low - room / 2 if signed else low
+    if low.min() < 0:
+        low = low - ROOM_BELOW * room
     return Grid(low.astype(np.float32), ((span + room) / LEVELS).astype(np.float32))
 
 

@@ -68,7 +68,17 @@ def test_without_a_known_key_nothing_is_served(guarded: Server, headers: dict[st
 
 def test_what_is_open_needs_no_key(guarded: Server) -> None:
     style = guarded.client.get("/styles").json()["styles"][0]
-    paths = ("/healthz", "/readyz", "/problems", "/problems/unauthorized", "/docs", "/openapi.json", "/")
+    paths = (
+        "/healthz",
+        "/readyz",
+        "/v2/health/ready",
+        "/v2/models/impasto/ready",
+        "/problems",
+        "/problems/unauthorized",
+        "/docs",
+        "/openapi.json",
+        "/",
+    )
     for path in (*paths, f"/{style['picture']}", f"/{style['thumbnail']}"):
         assert guarded.client.get(path).status_code == 200, path
 

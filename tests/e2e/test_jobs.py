@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from app.access.keys import add_key
 from tests.e2e.jobs import STYLE, accepted, content, ended, events, folders, result, send, until
 from tests.e2e.server import Server
 
@@ -208,6 +209,28 @@ def test_so_many_may_listen(client: httpx.Client) -> None:
         next(other.iter_lines())
         assert problem(client.get(f"{where}/events"), 503, "queue-full")["limit"] == 2
     client.delete(where)
+
+
+def test_with_keys_a_job_is_its_key_s_and_counts_against_its_limits(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    mine, other = ({"X-Api-Key": add_key(keys, name, None, limit)} for name, limit in (("mine", 1.0), ("other", None)))
+    settings = {"api_keys_file": keys, "data_dir": tmp_path / "data", "max_jobs": 4, "jobs_at_once": 1}
+    with Server(settings) as server:
+        client = server.client
+        problem(send(client, content(64)), 401, "unauthorized")
+        where = accepted(send(client, content(64), headers=mine))
+        for answer in (client.get(where, headers=other), client.delete(where, headers=other)):
+            problem(answer, 404, "unknown-job")
+        assert client.get("/jobs", headers=other).json() == {"jobs": []}
+        assert [job["links"]["self"] for job in client.get("/jobs", headers=mine).json()["jobs"]] == [where]
+        # Over its megapixel a minute, but for the first, which may be as large as it likes.
+        limited = send(client, content(64), content(64), headers=mine, size=1200)
+        assert problem(limited, 429, "rate-limited")["limit"] == 1
+        assert folders(tmp_path / "data") == {where.rpartition("/")[2]}, "nothing is kept of what was refused"
+        held = [accepted(send(client, content(64), headers=other, **LONG)) for _ in range(2)]
+        assert problem(send(client, content(64), headers=other), 503, "queue-full")["limit"] == 2
+        for one in held:
+            assert client.delete(one, headers=other).status_code == 204
 
 
 def test_jobs_are_counted(client: httpx.Client, server: Server, done: str) -> None:
