@@ -5,6 +5,7 @@ from app.engine.create import create_engine
 from app.engine.tiles import Limits as Tiles
 from app.pipeline import Limits
 from app.settings import Settings
+from app.video.frames import Limits as VideoLimits
 
 
 def configured_engine(settings: Settings, device: str | None = None) -> Engine:
@@ -25,3 +26,10 @@ def configured_engine(settings: Settings, device: str | None = None) -> Engine:
 def picture_limits(settings: Settings) -> Limits:
     """The bounds a picture is held to, in pixels."""
     return Limits(settings.max_pixels, settings.max_size, settings.default_size)
+
+
+def video_limits(settings: Settings) -> VideoLimits:
+    """The most a video may have."""
+    return VideoLimits(
+        settings.max_video_bytes, settings.max_video_pixels, settings.max_video_frames, settings.max_video_seconds
+    )

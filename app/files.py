@@ -25,3 +25,9 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def flush(path: Path) -> None:
+    """Have a file that is written on disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

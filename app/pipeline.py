@@ -20,7 +20,7 @@ from app.images.errors import ImageError
 from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
-from app.options import Options
+from app.options import Controls, Options
 from app.queue.work import Style, StylePicture, Work
 from app.styles.library import StyleLibrary
 
@@ -98,7 +98,7 @@ def prepare(
         seen = visible(photo.rgb, photo.alpha)
     except ImageError as error:
         raise FieldError("content", error) from None
-    codes = [_style(source, seen, options, library, limits) for source in styles]
+    codes = [read_style(source, seen, options, library, limits) for source in styles]
     grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
@@ -163,8 +163,11 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits) -> Style:
-    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
+def read_style(source: StyleSource, photo: Visible, options: Controls, library: StyleLibrary, limits: Limits) -> Style:
+    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for.
+
+    Raises FieldError, StyleForgotten.
+    """
     match = options.preserve_color == "match"
     if not match and (code := library.code(source.name, options.style_size)):
         return code

@@ -1,37 +1,42 @@
 """`impasto stylize`: the engine on files and folders, without a server."""
 
-import io
 import json
+import shutil
 import sys
-import time
-from collections.abc import Container, Sequence, Set
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Container, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine, complete
+from app.commands.photos import PHOTO_SUFFIXES, STANDARD, Photos
+from app.configured import configured_engine
+from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
-from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
-from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
-from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
-from app.styles.library import StyleLibrary, style_id
+from app.styles.library import StyleLibrary
+from app.video.formats import VIDEO_SUFFIXES
+from app.video.options import VideoOptions
+from app.video.read import is_video
+from app.video.sniff import MOVIES, kind_of
 
-SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
-STANDARD: Final = Path("-")
+if TYPE_CHECKING:
+    from app.commands.videos import Videos
+
+VIDEO_FORMATS: Final = tuple(VIDEO_SUFFIXES)
 MOST_TOLD: Final = 5
-FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
+FORMATS: Final = {suffix: format for format, suffix in (PHOTO_SUFFIXES | VIDEO_SUFFIXES).items()} | {".jpeg": "jpeg"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,22 @@ class Task:
     content: Path
     styles: tuple[Path, ...]
     name: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The controls of photos and those of videos, and the format asked for, which is one of the one or the other."""
+
+    photo: Options
+    video: VideoOptions
+    format: str | None
+
+
+class InputOverwritten(Exception):
+    """A result would be written over one of the inputs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: is one of the inputs; choose another output")
 
 
 @click.command()
@@ -71,10 +92,13 @@ class Task:
 )
 @click.option(
     "--format",
-    type=click.Choice(list(SUFFIXES)),
-    help="File format of the results; when absent, the output's suffix decides, else the photo's own format.",
+    type=click.Choice([*PHOTO_SUFFIXES, *VIDEO_FORMATS]),
+    help="File format of the results; when absent, the output's suffix decides, else the content: a photo's own, mp4 "
+    "of most videos.",
 )
 @click.option("--quality", type=int, help=Options.model_fields["quality"].description)
+@click.option("--steadiness", type=float, help=VideoOptions.model_fields["steadiness"].description)
+@click.option("--resume", is_flag=True, help="Go on with videos that were begun and not finished.")
 @click.option(
     "-o",
     "--output",
@@ -93,16 +117,18 @@ def stylize(
     weights: tuple[float, ...],
     output: Path | None,
     recursive: bool,
+    resume: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Repaint photos (CONTENT: files, folders, or - for standard input) in the style of pictures.
+    """Repaint photos and videos (CONTENT: files, folders, or - for standard input) in the style of pictures.
 
     \b
     impasto stylize photo.jpg --style painting.jpg -o out.jpg
     impasto stylize photo.jpg --style a.jpg --style b.jpg --weight 2 --weight 1 -o blend.jpg
     impasto stylize holiday/ --style museum/ -o results/       every photo in every style
     impasto stylize -r photos/ --style painting.jpg -o out/    with all folders below, kept apart as they are
+    impasto stylize clip.mp4 --style painting.jpg -o out.mp4   a video, with its sound
     camera | impasto stylize - --style painting.jpg -o - | display
 
     The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
@@ -115,15 +141,15 @@ def stylize(
     if output == STANDARD and as_json:
         raise click.UsageError("-o - and --json both want standard output")
     tasks = _tasks(content, styles, recursive)
-    options = _options(weights, given, len(tasks[0].styles), len(masks), settings)
+    asked = _asked(weights, given, len(tasks[0].styles), len(masks), settings)
     files = (*masks, *(path for task in tasks for path in (task.content, *task.styles)))
     inputs = {path.resolve() for path in files if path != STANDARD}
-    file, folder = _output(tasks, output, options, inputs)
+    file, folder = _output(tasks, output, asked.format, inputs)
     try:
         engine = configured_engine(settings)
     except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    run = Run(engine, settings, options, masks, inputs)
+    run = Run(engine, settings, asked, masks, inputs, resume)
     failures = 0
     for task in tqdm(tasks, unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()):
         report = run.one(task, file, folder)
@@ -132,67 +158,78 @@ def stylize(
             tqdm.write(json.dumps(report), file=sys.stdout)
         elif "error" in report:
             tqdm.write(f"{report['content']}: {report['error']}", file=sys.stderr)
-        elif output != STANDARD:
-            tqdm.write(f"{report['output']}  {report['width']}x{report['height']}  {report['seconds']:.2f} s")
+        else:
+            for note in report.get("notes", ()):
+                tqdm.write(f"{report['content']}: {note}", file=sys.stderr)
+            if output != STANDARD:
+                frames = f"  {report['frames']} frames" if "frames" in report else ""
+                size = f"{report['width']}x{report['height']}{frames}"
+                tqdm.write(f"{report['output']}  {size}  {report['seconds']:.2f} s")
     if failures:
         raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
 
 
 class Run:
-    """What stays the same from one picture to the next."""
+    """What stays the same from one content to the next."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, options: Options, masks: Sequence[Path], inputs: Set[Path]
+        self, engine: Engine, settings: Settings, asked: Asked, masks: Sequence[Path], inputs: Set[Path], resume: bool
     ) -> None:
-        self.engine = engine
-        self.options = options
-        self.masks = masks
+        self.asked = asked
         self.inputs = inputs
-        self.limits = picture_limits(settings)
-        self.library = StyleLibrary(settings.style_cache_bytes)
+        library = StyleLibrary(settings.style_cache_bytes)
+        self.photos = Photos(engine, settings, asked.photo, masks, library)
+        self._new_videos = partial(_videos, engine, settings, asked.video, masks, library, resume)
+
+    @cached_property
+    def videos(self) -> "Videos":
+        """What needs more than is always installed."""
+        return self._new_videos()
 
     def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
-        """Stylise one picture into `file`, else into `folder` under the task's name, and tell about it.
+        """Stylise one photo or video into `file`, else into `folder` under the task's name, and tell about it.
 
         A fault of its files is told, not raised.
         """
-        since = time.perf_counter()
+
+        def target(suffix: str) -> Path:
+            path = file or folder / (task.name + suffix)
+            if path.resolve() in self.inputs:
+                raise InputOverwritten(path)
+            return path
+
         report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
+        wanted = self.asked.format or (FORMATS.get(file.suffix.lower()) if file else None)
         try:
-            with ExitStack() as stack:
-                files = [stack.enter_context(_opened(path)) for path in (task.content, *task.styles, *self.masks)]
-                content, *rest = files
-                styles, masks = rest[: len(task.styles)], rest[len(task.styles) :]
-                sources = [
-                    StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
-                ]
-                prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
-            format = _format(self.options, file, prepared.photo.format)
-            data = finish(prepared, result, self.options, format)
-        except FieldError as error:
-            return {**report, "error": f"{error.field}: {error}"}
-        except (SizeError, OSError) as error:
+            with _on_disk(task.content) as content:
+                if wanted not in PHOTO_SUFFIXES and is_video(content):
+                    return {**report, **self.videos.one(content, task.styles, target, wanted)}
+                if wanted in VIDEO_FORMATS:
+                    return {**report, "error": f"this is no video, and can't be written as {wanted}"}
+                if kind_of(content) in MOVIES:
+                    return {**report, "error": f"a video can't be written as {wanted}: use {', '.join(VIDEO_FORMATS)}"}
+                return {**report, **self.photos.one(content, task.styles, target, wanted)}
+        except (InputOverwritten, OSError) as error:
             return {**report, "error": str(error)}
-        except (MemoryError, RuntimeError) as error:
-            return {**report, "error": f"the network failed on it ({error}); try a smaller --size"}
-        path = file or folder / (task.name + SUFFIXES[format])
-        if path.resolve() in self.inputs:
-            return {**report, "error": f"{path}: is one of the inputs; choose another output"}
-        try:
-            if path == STANDARD:
-                sys.stdout.buffer.write(data)
-            else:
-                write_whole(path, data)
-        except OSError as error:
-            return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = prepared.photo.rgb.shape[:2]
-        seconds = round(time.perf_counter() - since, 3)
-        return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
 
 
-def _opened(path: Path) -> BinaryIO:
-    return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path.open("rb")
+def _videos(*parts: Any) -> "Videos":
+    from app.commands.videos import Videos
+
+    return Videos(*parts)
+
+
+@contextmanager
+def _on_disk(content: Path) -> Iterator[Path]:
+    """A file for what comes from standard input."""
+    if content != STANDARD:
+        yield content
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
 
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
@@ -240,17 +277,22 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     return [(picture, picture.parent.relative_to(path)) for picture in found.pictures]
 
 
-def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Options:
+def _asked(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Asked:
     if weights and len(weights) != styles:
         raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
     if masks and masks != styles:
         raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {"weight": tuple(weights), **{name: value for name, value in given.items() if value is not None}}
+    of_video = {name: values.pop(name) for name in ("steadiness",) if name in values}
+    format = values.pop("format", None)
     limits = {"size": settings.max_size, "style_size": settings.max_style_size}
+    photo_format, video_format = (format if format in formats else None for formats in (PHOTO_SUFFIXES, VIDEO_FORMATS))
     try:
-        return Options.model_validate({**values, "weight": tuple(weights)}, context=limits)
+        photo = Options.model_validate({**values, "format": photo_format}, context=limits)
+        video = VideoOptions.model_validate({**values, **of_video, "format": video_format}, context=limits)
     except ValidationError as invalid:
         raise click.UsageError("; ".join(_fault(error, limits) for error in invalid.errors())) from None
+    return Asked(photo, video, format)
 
 
 def _fault(error: ErrorDetails, limits: Container[str]) -> str:
@@ -262,7 +304,7 @@ def _fault(error: ErrorDetails, limits: Container[str]) -> str:
 
 
 def _output(
-    tasks: Sequence[Task], output: Path | None, options: Options, inputs: Set[Path]
+    tasks: Sequence[Task], output: Path | None, format: str | None, inputs: Set[Path]
 ) -> tuple[Path | None, Path]:
     """The one file results go to, if it is one; and the folder they go to otherwise."""
     if output is None:
@@ -277,13 +319,8 @@ def _output(
         if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
         return None, output
-    if output.suffix.lower() not in FORMATS and options.format is None:
+    if output.suffix.lower() not in FORMATS and format is None:
         raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
     if output.resolve() in inputs:
         raise click.UsageError(f"{output}: is one of the inputs; choose another output")
     return output, output.parent
-
-
-def _format(options: Options, file: Path | None, photo_format: str) -> str:
-    by_suffix = FORMATS.get(file.suffix.lower()) if file else None
-    return options.format or by_suffix or (photo_format if photo_format in SUFFIXES else "jpeg")
