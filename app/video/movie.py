@@ -190,7 +190,8 @@ def _best(container: Any) -> Any:
 
 def _decoder(stream: Any, limits: Limits) -> Any:
     context = stream.codec_context
-    if stream.metadata.get("alpha_mode") == "1" and context.name in ("vp8", "vp9"):
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") == "1" and context.name in ("vp8", "vp9"):
         # FFmpeg's own decoders do not see alpha.
         context = av.CodecContext.create("libvpx-vp9" if context.name == "vp9" else "libvpx", "r")
     # What a decoder finds in the stream itself may be larger than the header promised.
