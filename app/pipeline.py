@@ -99,7 +99,7 @@ def prepare(
     except ImageError as error:
         raise FieldError("content", error) from None
     codes = [read_style(source, seen, options, library, limits) for source in styles]
-    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits) for n, mask in enumerate(masks)]
+    grids = [read_mask(f"mask[{n}]", mask, height, width, seen.box, limits) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
     # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
@@ -190,13 +190,20 @@ def read_style(source: StyleSource, photo: Visible, options: Controls, library: 
     return StylePicture(seen.rgb, source.name, options.style_size, seen.alpha)
 
 
-def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits) -> Picture:
-    """A mask of a picture's `box` at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
+def read_mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits) -> Picture:
+    """A mask of a picture's `box` at the size of relu4_1, as `grid` has it.
+
+    Raises FieldError.
+    """
     try:
         grey = decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
-    grey = grey[box]
+    return grid(grey[box])
+
+
+def grid(grey: Picture) -> Picture:
+    """A mask (H, W) at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
     rows, columns = feature_grid(*grey.shape)
     means: Picture = pad(grey).reshape(rows, STRIDE, columns, STRIDE).mean(axis=(1, 3)).round().astype(np.uint8)
     return means

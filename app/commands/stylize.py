@@ -55,6 +55,7 @@ class Asked:
     photo: Options
     video: VideoOptions
     format: str | None
+    keyframes: str | None
 
 
 class InputOverwritten(Exception):
@@ -98,6 +99,11 @@ class InputOverwritten(Exception):
 )
 @click.option("--quality", type=int, help=Options.model_fields["quality"].description)
 @click.option("--steadiness", type=float, help=VideoOptions.model_fields["steadiness"].description)
+@click.option(
+    "--keyframes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file that tells what styles, weights and strength are at some moments of a video.",
+)
 @click.option("--resume", is_flag=True, help="Go on with videos that were begun and not finished.")
 @click.option(
     "-o",
@@ -179,7 +185,7 @@ class Run:
         self.inputs = inputs
         library = StyleLibrary(settings.style_cache_bytes)
         self.photos = Photos(engine, settings, asked.photo, masks, library)
-        self._new_videos = partial(_videos, engine, settings, asked.video, masks, library, resume)
+        self._new_videos = partial(_videos, engine, settings, asked.video, masks, asked.keyframes, library, resume)
 
     @cached_property
     def videos(self) -> "Videos":
@@ -285,6 +291,7 @@ def _asked(weights: Sequence[float], given: dict[str, Any], styles: int, masks: 
     values = {"weight": tuple(weights), **{name: value for name, value in given.items() if value is not None}}
     of_video = {name: values.pop(name) for name in ("steadiness",) if name in values}
     format = values.pop("format", None)
+    keyframes = _text(values.pop("keyframes", None))
     limits = {"size": settings.max_size, "style_size": settings.max_style_size}
     photo_format, video_format = (format if format in formats else None for formats in (PHOTO_SUFFIXES, VIDEO_FORMATS))
     try:
@@ -292,7 +299,14 @@ def _asked(weights: Sequence[float], given: dict[str, Any], styles: int, masks: 
         video = VideoOptions.model_validate({**values, **of_video, "format": video_format}, context=limits)
     except ValidationError as invalid:
         raise click.UsageError("; ".join(_fault(error, limits) for error in invalid.errors())) from None
-    return Asked(photo, video, format)
+    return Asked(photo, video, format, keyframes)
+
+
+def _text(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--keyframes: {file} cannot be read ({error})") from None
 
 
 def _fault(error: ErrorDetails, limits: Container[str]) -> str:

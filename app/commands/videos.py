@@ -38,12 +38,14 @@ class Videos:
         settings: Settings,
         options: VideoOptions,
         masks: Sequence[Path],
+        keyframes: str | None,
         library: StyleLibrary,
         resume: bool,
     ) -> None:
         self.engine = engine
         self.options = options
         self.masks = masks
+        self.keyframes = keyframes
         self.library = library
         self.resume = resume
         self.limits = video_limits(settings)
@@ -71,8 +73,8 @@ class Videos:
             with ExitStack() as stack:
                 folder = self._folder(path, stack)
                 files = [stack.enter_context(style.open("rb")) for style in styles]
-                request = Request(content, sources_of(styles, files), options)
-                work = Stylisation(request, planned, self.library, self.pictures, folder)
+                request = Request(content, sources_of(styles, files), options, self.masks, self.keyframes)
+                work = Stylisation(request, planned, self.library, self.limits, self.pictures, folder)
                 report = _followed(work.steps(self), path)
                 _deliver(report.path, path)
                 shutil.rmtree(folder, ignore_errors=True)

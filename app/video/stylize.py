@@ -10,14 +10,14 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from app.files import flush
 from app.images.decode import fitted
 from app.images.visible import Visible, filled
-from app.network.blend import shares
+from app.network.blend import FloatArray, shares
 from app.pipeline import Limits as PictureLimits
 from app.pipeline import SizeError, StyleSource, read_style
 from app.queue.work import Done, Style, StylePicture, Work
@@ -27,10 +27,13 @@ from app.video.errors import UnreadableVideo
 from app.video.formats import MEDIA_TYPES, OF_KIND, Format, writable
 from app.video.frames import Bytes, Frame, Info, Limits, Video
 from app.video.join import join
+from app.video.keyframes import read_keyframes
+from app.video.masks import EVERYWHERE, Masks
 from app.video.options import VideoOptions
 from app.video.read import open_video
 from app.video.sound import Sound
-from app.video.store import Store
+from app.video.steady import Follower
+from app.video.store import State, Store
 from app.video.writer import Prepared, Writer
 
 READ_AHEAD: Final = 4
@@ -38,7 +41,6 @@ IN_FLIGHT: Final = 2  # frames that wait for the network or are in it, so that i
 WRITE_BEHIND: Final = 4
 VERSION: Final = 1  # of what is kept in the folder
 RESULT: Final = "result"
-EVERYWHERE: Final = (slice(None), slice(None))
 
 
 class Painter(Protocol):
@@ -50,12 +52,16 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """A video to be repainted: its file, its styles, and how. `masks` are none, or one per style."""
+    """A video to be repainted: its file, its styles, and how.
+
+    `masks`, pictures or videos, are none, or one per style; `keyframes` as `app.video.keyframes` reads them.
+    """
 
     source: Path
     styles: Sequence[StyleSource]
     options: VideoOptions
-    masks: Sequence[BinaryIO] = ()
+    masks: Sequence[Path] = ()
+    keyframes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,17 +124,29 @@ def plan(source: Path, options: VideoOptions, limits: Limits, pictures: PictureL
 class Stylisation:
     """The work on one request, in `folder`, from which it goes on where an earlier one was ended.
 
-    Its result is the same to the last byte however often that was.
+    Its result is the same to the last byte however often that was. Raises BadKeyframes, FieldError, WrongMask.
     """
 
     def __init__(
-        self, request: Request, plan: Plan, library: StyleLibrary, pictures: PictureLimits, folder: Path
+        self,
+        request: Request,
+        plan: Plan,
+        library: StyleLibrary,
+        limits: Limits,
+        pictures: PictureLimits,
+        folder: Path,
     ) -> None:
         self._request = request
         self._plan = plan
         self._library = library
         self._pictures = pictures
         self._folder = folder
+        options = request.options
+        names = [(style.name, style.field, Path(style.field).name, Path(style.field).stem) for style in request.styles]
+        self._keyframes = (
+            read_keyframes(request.keyframes, names, options.weight, options.strength) if request.keyframes else None
+        )
+        self._masks = Masks(request.masks, plan.size, limits, pictures)
 
     def steps(self, painter: Painter) -> Generator[Progress, None, Report]:
         """Do what is left, a step a frame. It may be left at any of them, and gone on with by another Stylisation.
@@ -138,9 +156,10 @@ class Stylisation:
         plan, options = self._plan, self._request.options
         store = Store(self._folder, self._fingerprint())
         sound = Sound(self._request.source, plan.info.kind, plan.info.start, plan.format)
+        state = store.state
         writer = Writer(store, plan.format, plan.size, plan.info.alpha, options)
         total = plan.total
-        with ahead(self._prepared(store.frames), READ_AHEAD) as frames, Behind(WRITE_BEHIND) as behind:
+        with ahead(self._prepared(store.frames, state), READ_AHEAD) as frames, Behind(WRITE_BEHIND) as behind:
             flying: deque[tuple[Prepared, Future[Done] | None]] = deque()
             done = store.frames
             while True:
@@ -168,32 +187,44 @@ class Stylisation:
         flush(part)
         part.replace(path)
         seconds = float((last.ticks[-1] + last.durations[-1]) * time_base)
-        notes = (*plan.video.notes, *sound.notes)
+        notes = (*plan.video.notes, *self._masks.notes, *sound.notes)
         return Report(path, plan.format, MEDIA_TYPES[plan.format], *plan.size, store.frames, seconds, notes)
 
     def _fingerprint(self) -> dict[str, object]:
         """All that the result depends on."""
         request = self._request
-        with request.source.open("rb") as file:
-            source = hashlib.file_digest(file, "sha256").hexdigest()
         return {
             "version": VERSION,
-            "source": source,
+            "source": _digest(request.source),
+            "masks": [_digest(mask) for mask in request.masks],
+            "keyframes": request.keyframes,
             "styles": [style.name for style in request.styles],
             "options": request.options.model_dump(mode="json"),
             "format": self._plan.format,
             "size": self._plan.size,
         }
 
-    def _prepared(self, skip: int) -> Iterator[Prepared]:
-        """Frames with their work for the network, but those that are done."""
-        options = self._request.options
-        share = shares(options.weight or (1.0,) * len(self._request.styles), options.strength)
+    def _prepared(self, skip: int, state: State) -> Iterator[Prepared]:
+        """Frames with their work for the network, but those that are done, of which `state` is what is left."""
         styles = self._styles()
+        steady = Follower(state) if self._request.options.steadiness > 0 else None
         for frame in self._plan.video.frames(self._plan.size, skip):
             seen = _seen(frame)
-            work = Work(seen.rgb, styles, share, None, seen.alpha) if seen else None
-            yield Prepared(frame, work)
+            if seen is None:
+                yield Prepared(frame)
+                continue
+            seconds = float(frame.ticks * self._plan.info.time_base)
+            work = Work(seen.rgb, styles, self._share(seconds), None, seen.alpha)
+            guide, carry = steady.follow(seen.rgb) if steady else (None, None)
+            yield Prepared(frame, work, guide, carry)
+
+    def _share(self, seconds: float) -> FloatArray:
+        options = self._request.options
+        masks = self._masks.at(seconds)
+        if self._keyframes is None:
+            return shares(options.weight or (1.0,) * len(self._request.styles), options.strength, masks)
+        moment = self._keyframes.at(seconds)
+        return shares(moment.weights.tolist(), moment.strength, masks)
 
     def _styles(self) -> tuple[Style, ...]:
         """Styles as pictures or codes, recoloured to the first frame where colours are to match."""
@@ -208,6 +239,11 @@ class Stylisation:
             if seen := _seen(frame):
                 return seen
         raise UnreadableVideo("All of the video is transparent: there is nothing to be painted.")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seen(frame: Frame) -> Visible | None:

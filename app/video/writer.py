@@ -5,10 +5,12 @@ from typing import BinaryIO, Final
 
 from app.images.colour import keep_colours
 from app.queue.work import Work
+from app.video.flow import Carry
 from app.video.formats import Format
 from app.video.frames import Bytes, Frame
 from app.video.options import VideoOptions
 from app.video.segment import Segment, new_segment
+from app.video.steady import Carrier
 from app.video.store import Store
 
 SEGMENT: Final = 48  # frames: what is done again at most after a kill
@@ -16,10 +18,12 @@ SEGMENT: Final = 48  # frames: what is done again at most after a kill
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame, and its work for the network; None where there is nothing to be seen of it."""
+    """A frame, its work for the network, None where there is nothing to be seen of it, and what `steady` found."""
 
     frame: Frame
-    work: Work | None
+    work: Work | None = None
+    guide: Bytes | None = None
+    carry: Carry | None = None
 
 
 class Writer:
@@ -32,6 +36,7 @@ class Writer:
         self._size = size
         self._alpha = alpha
         self._options = options
+        self._carrier = Carrier(options.steadiness, store.state)
         self._file: BinaryIO | None = None
         self._segment: Segment | None = None
         self._ticks: list[int] = []
@@ -40,7 +45,11 @@ class Writer:
     def add(self, prepared: Prepared, painted: Bytes | None) -> None:
         """`painted`: (H, W, 3) uint8, None where there was nothing to be painted."""
         frame = prepared.frame
-        picture = frame.rgb if painted is None else painted
+        if painted is None:
+            self._carrier.forget()
+            picture = frame.rgb
+        else:
+            picture = self._carrier.carry(painted, prepared.guide, prepared.carry)
         if self._options.preserve_color == "luminance":
             picture = keep_colours(picture, frame.rgb)
         segment = self._segment or self._begun()
@@ -57,7 +66,7 @@ class Writer:
             return
         self._segment.close()
         self._file.close()
-        self._store.finish(self._ticks, self._durations, {})
+        self._store.finish(self._ticks, self._durations, self._carrier.state)
         self._segment = self._file = None
         self._ticks, self._durations = [], []
 
