@@ -1,7 +1,7 @@
-"""Where each part of a frame was in the frame before: dense inverse search (Kroeger et al. 2016), both ways.
+"""Where each part of a frame was in the one before: dense inverse search (Kroeger et al. 2016), both ways.
 
-What the two ways agree on is carried on; the tests are those of Sundaram et al. (2010), and that the frames look alike
-there.
+What the two ways agree on can be followed; the tests are those of Sundaram et al. (2010), and that the frames look
+alike there.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ LONG_SIDE: Final = 448  # pixels of the grey pictures that flow is found in; det
 AGREEMENT: Final = (0.01, 0.5)
 EVENNESS: Final = (0.01, 0.02)
 LEAST_LIKENESS: Final = 28.0  # levels of 255 that a part may change by on its way
-CUT: Final = 0.3  # of a frame: where less was there before it is another scene
+CUT: Final = 0.3  # of a frame: where less of it was there before it is another scene
 STILL: Final = 0.02  # pixels: flow below that is none, so that what stands still is not resampled
 
 # What runs beside the network is not to take its cores.
@@ -28,11 +28,11 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Carry:
-    """What can be carried on from the frame before, at the size of the grey pictures.
+class Step:
+    """From a grey picture (h, w) back to another one.
 
-    `place` (h, w, 2) float32: where each part was, in parts of the frame's width and height from its own place;
-    `trust` (h, w) float32 in [0, 1]: how far that is so.
+    `place` (h, w, 2) float32: where each part was, in pixels across and down; `trust` (h, w) float32 in [0, 1]: how
+    far that is so.
     """
 
     place: Floats
@@ -48,52 +48,55 @@ def guide(rgb: Bytes) -> Bytes:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
 
 
+def standing(shape: tuple[int, int]) -> Step:
+    """Of a picture (h, w) to itself."""
+    height, width = shape
+    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return Step(np.dstack((across, down)), np.ones(shape, np.float32))
+
+
+def sampled(picture: Any, place: Floats, interpolation: int = cv2.INTER_LINEAR) -> Any:
+    """(h, w, ...) at other places, (H, W, 2): across, then down."""
+    no_second: Any = None
+    return cv2.remap(picture, place, no_second, interpolation, borderMode=cv2.BORDER_REFLECT)
+
+
 class Flow:
     """Finds flow; holds what the search needs of memory, and is for one thread."""
 
     def __init__(self) -> None:
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def carry(self, before: Bytes, now: Bytes) -> Carry | None:
-        """From one grey picture (h, w) to the next; None at a cut."""
+    def step(self, before: Bytes, now: Bytes) -> Step | None:
+        """From `now` back to `before`, both (h, w); None at a cut."""
         back, forth = self._search.calc(now, before, None), self._search.calc(before, now, None)
         back[(np.abs(back) < STILL).all(2)] = 0
         height, width = now.shape
-        at = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))) + back
-        returned = _sampled(forth, at)
-        looked = _sampled(before, at)
-        inside = (at[:, :, 0] >= 0) & (at[:, :, 0] <= width - 1) & (at[:, :, 1] >= 0) & (at[:, :, 1] <= height - 1)
+        place = standing((height, width)).place + back
+        returned = sampled(forth, place)
+        across, down = place[:, :, 0], place[:, :, 1]
+        inside = (across >= 0) & (across <= width - 1) & (down >= 0) & (down <= height - 1)
         length = _square(back)
         part, rest = AGREEMENT
         agreed = _square(back + returned) <= part * (length + _square(returned)) + rest
         part, rest = EVENNESS
         change = sum(_square(np.gradient(back, axis=axis)) for axis in (0, 1))
         even = change <= part * length + rest
-        difference = cv2.GaussianBlur(cv2.absdiff(looked, now), (5, 5), 0).astype(np.float32)
-        likeness = np.clip(2 - difference / (LEAST_LIKENESS / 2), 0, 1)
         trust = cv2.erode((inside & agreed & even).astype(np.float32), np.ones((3, 3), np.uint8))
-        trust = cv2.GaussianBlur(trust, (5, 5), 0) * trust * likeness
-        if trust.mean() < CUT:
-            return None
-        return Carry(back / np.array([width, height], np.float32), trust)
+        trust = cv2.GaussianBlur(trust, (5, 5), 0) * trust * likeness(before, now, place)
+        return Step(place, trust) if trust.mean() >= CUT else None
 
 
-def carried(picture: Bytes, painted: Bytes, carry: Carry, weight: float) -> Bytes:
-    """`painted` (H, W, 3) with the one before, `picture`, carried on to it where it can be, with `weight` in [0, 1]."""
-    height, width = painted.shape[:2]
-    place: Floats = np.asarray(cv2.resize(carry.place, (width, height), interpolation=cv2.INTER_LINEAR))
-    place *= np.array([width, height], np.float32)
-    place[:, :, 0] += np.arange(width, dtype=np.float32)
-    place[:, :, 1] += np.arange(height, dtype=np.float32)[:, None]
-    moved = _sampled(picture, place, cv2.INTER_CUBIC)
-    part = weight * cv2.resize(carry.trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.blendLinear(moved, painted, part, 1 - part))
+def followed(step: Step, further: Step) -> Step:
+    """Where parts were in a third picture: a step back, and what led from there further back."""
+    place = sampled(further.place, step.place)
+    return Step(place, np.minimum(step.trust, sampled(further.trust, step.place)))
 
 
-def _sampled(picture: Any, at: Floats, interpolation: int = cv2.INTER_LINEAR) -> Any:
-    """(h, w, ...) at other places, (h, w, 2): across, then down."""
-    no_second: Any = None
-    return cv2.remap(picture, at, no_second, interpolation, borderMode=cv2.BORDER_REFLECT)
+def likeness(before: Bytes, now: Bytes, place: Floats) -> Floats:
+    """How much each part looks as it did, (h, w) in [0, 1]."""
+    difference = cv2.GaussianBlur(cv2.absdiff(sampled(before, place), now), (5, 5), 0).astype(np.float32)
+    return np.asarray(np.clip(2 - difference / (LEAST_LIKENESS / 2), 0, 1))
 
 
 def _square(vectors: Floats) -> Floats:

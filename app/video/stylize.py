@@ -32,9 +32,9 @@ from app.video.masks import EVERYWHERE, Masks
 from app.video.options import VideoOptions
 from app.video.read import open_video
 from app.video.sound import Sound
-from app.video.steady import Follower
+from app.video.steady import Follower, Steady
 from app.video.store import State, Store
-from app.video.writer import Prepared, Writer
+from app.video.writer import SEGMENT, Prepared, Writer
 
 READ_AHEAD: Final = 4
 IN_FLIGHT: Final = 2  # frames that wait for the network or are in it, so that it never waits for the next
@@ -207,16 +207,20 @@ class Stylisation:
     def _prepared(self, skip: int, state: State) -> Iterator[Prepared]:
         """Frames with their work for the network, but those that are done, of which `state` is what is left."""
         styles = self._styles()
-        steady = Follower(state) if self._request.options.steadiness > 0 else None
+        steadiness = self._request.options.steadiness
+        follower = Follower(steadiness, state) if steadiness > 0 else None
         for frame in self._plan.video.frames(self._plan.size, skip):
             seen = _seen(frame)
             if seen is None:
+                if follower:
+                    follower.forget()
                 yield Prepared(frame)
                 continue
             seconds = float(frame.ticks * self._plan.info.time_base)
-            work = Work(seen.rgb, styles, self._share(seconds), None, seen.alpha)
-            guide, carry = steady.follow(seen.rgb) if steady else (None, None)
-            yield Prepared(frame, work, guide, carry)
+            share = self._share(seconds)
+            work = Work(seen.rgb, styles, share, None, seen.alpha)
+            last = (frame.index + 1) % SEGMENT == 0
+            yield Prepared(frame, work, follower.follow(seen.rgb, share, with_state=last) if follower else Steady())
 
     def _share(self, seconds: float) -> FloatArray:
         options = self._request.options

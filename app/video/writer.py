@@ -1,17 +1,16 @@
 """What the network made of frames, into segments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from app.images.colour import keep_colours
 from app.queue.work import Work
-from app.video.flow import Carry
 from app.video.formats import Format
 from app.video.frames import Bytes, Frame
 from app.video.options import VideoOptions
 from app.video.segment import Segment, new_segment
-from app.video.steady import Carrier
-from app.video.store import Store
+from app.video.steady import Carrier, Steady
+from app.video.store import State, Store
 
 SEGMENT: Final = 48  # frames: what is done again at most after a kill
 
@@ -22,8 +21,7 @@ class Prepared:
 
     frame: Frame
     work: Work | None = None
-    guide: Bytes | None = None
-    carry: Carry | None = None
+    steady: Steady = field(default_factory=Steady)
 
 
 class Writer:
@@ -36,7 +34,8 @@ class Writer:
         self._size = size
         self._alpha = alpha
         self._options = options
-        self._carrier = Carrier(options.steadiness, store.state)
+        self._carrier = Carrier(store.state)
+        self._state: State = {}
         self._file: BinaryIO | None = None
         self._segment: Segment | None = None
         self._ticks: list[int] = []
@@ -45,11 +44,7 @@ class Writer:
     def add(self, prepared: Prepared, painted: Bytes | None) -> None:
         """`painted`: (H, W, 3) uint8, None where there was nothing to be painted."""
         frame = prepared.frame
-        if painted is None:
-            self._carrier.forget()
-            picture = frame.rgb
-        else:
-            picture = self._carrier.carry(painted, prepared.guide, prepared.carry)
+        picture = frame.rgb if painted is None else self._carrier.carry(painted, prepared.steady)
         if self._options.preserve_color == "luminance":
             picture = keep_colours(picture, frame.rgb)
         segment = self._segment or self._begun()
@@ -57,6 +52,7 @@ class Writer:
         self._ticks.append(frame.ticks)
         self._durations.append(frame.duration)
         self.newest = picture
+        self._state = prepared.steady.state or {}
         if len(self._ticks) == SEGMENT:
             self.finish()
 
@@ -66,7 +62,7 @@ class Writer:
             return
         self._segment.close()
         self._file.close()
-        self._store.finish(self._ticks, self._durations, self._carrier.state)
+        self._store.finish(self._ticks, self._durations, {**self._state, **self._carrier.state})
         self._segment = self._file = None
         self._ticks, self._durations = [], []
 
