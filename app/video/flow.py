@@ -17,7 +17,8 @@ LONG_SIDE: Final = 448  # pixels of the grey pictures that flow is found in; det
 # Sundaram's tests: what two ways may disagree by, and how much flow may change from one pixel to the next.
 AGREEMENT: Final = (0.01, 0.5)
 EVENNESS: Final = (0.01, 0.02)
-LEAST_LIKENESS: Final = 28.0  # levels of 255 that a part may change by on its way
+FINEST: Final = 1  # of the scales, 0 being the grey picture's own: half the error of 2, for three times its time
+LEAST_LIKENESS: Final = 40.0  # levels of 255 that a part may change by on its way
 CUT: Final = 0.3  # of a frame: where less of it was there before it is another scene
 STILL: Final = 0.02  # pixels: flow below that is none, so that what stands still is not resampled
 
@@ -61,30 +62,25 @@ def sampled(picture: Any, place: Floats, interpolation: int = cv2.INTER_LINEAR) 
     return cv2.remap(picture, place, no_second, interpolation, borderMode=cv2.BORDER_REFLECT)
 
 
-class Flow:
-    """Finds flow; holds what the search needs of memory, and is for one thread."""
-
-    def __init__(self) -> None:
-        self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-
-    def step(self, before: Bytes, now: Bytes) -> Step | None:
-        """From `now` back to `before`, both (h, w); None at a cut."""
-        back, forth = self._search.calc(now, before, None), self._search.calc(before, now, None)
-        back[(np.abs(back) < STILL).all(2)] = 0
-        height, width = now.shape
-        place = standing((height, width)).place + back
-        returned = sampled(forth, place)
-        across, down = place[:, :, 0], place[:, :, 1]
-        inside = (across >= 0) & (across <= width - 1) & (down >= 0) & (down <= height - 1)
-        length = _square(back)
-        part, rest = AGREEMENT
-        agreed = _square(back + returned) <= part * (length + _square(returned)) + rest
-        part, rest = EVENNESS
-        change = sum(_square(np.gradient(back, axis=axis)) for axis in (0, 1))
-        even = change <= part * length + rest
-        trust = cv2.erode((inside & agreed & even).astype(np.float32), np.ones((3, 3), np.uint8))
-        trust = cv2.GaussianBlur(trust, (5, 5), 0) * trust * likeness(before, now, place)
-        return Step(place, trust) if trust.mean() >= CUT else None
+def step_back(before: Bytes, now: Bytes) -> Step | None:
+    """From `now` back to `before`, both (h, w); None at a cut."""
+    back, forth = _found(now, before), _found(before, now)
+    back[(np.abs(back) < STILL).all(2)] = 0
+    height, width = now.shape
+    place = standing((height, width)).place + back
+    returned = sampled(forth, place)
+    across, down = place[:, :, 0], place[:, :, 1]
+    inside = (across >= 0) & (across <= width - 1) & (down >= 0) & (down <= height - 1)
+    length = _square(back)
+    part, rest = AGREEMENT
+    agreed = _square(back + returned) <= part * (length + _square(returned)) + rest
+    part, rest = EVENNESS
+    change = sum(_square(np.gradient(back, axis=axis)) for axis in (0, 1))
+    even = change <= part * length + rest
+    trust = cv2.erode((inside & agreed & even).astype(np.float32), np.ones((3, 3), np.uint8))
+    trust = cv2.GaussianBlur(trust, (5, 5), 0) * trust
+    alike = trust * likeness(before, now, place)
+    return Step(place, trust) if alike.mean() >= CUT else None
 
 
 def followed(step: Step, further: Step) -> Step:
@@ -97,6 +93,14 @@ def likeness(before: Bytes, now: Bytes, place: Floats) -> Floats:
     """How much each part looks as it did, (h, w) in [0, 1]."""
     difference = cv2.GaussianBlur(cv2.absdiff(sampled(before, place), now), (5, 5), 0).astype(np.float32)
     return np.asarray(np.clip(2 - difference / (LEAST_LIKENESS / 2), 0, 1))
+
+
+def _found(one: Bytes, other: Bytes) -> Floats:
+    """(h, w, 2): from each place in one picture to where that is in the other."""
+    # One search remembers of another what changes its result a little: each is by a new one.
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setFinestScale(FINEST)
+    return np.asarray(search.calc(one, other, None))
 
 
 def _square(vectors: Floats) -> Floats:

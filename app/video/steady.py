@@ -16,7 +16,7 @@ import numpy as np
 
 from app.images.colour import rounded
 from app.network.blend import FloatArray
-from app.video.flow import Floats, Flow, Step, followed, guide, likeness, sampled, standing
+from app.video.flow import Floats, Step, followed, guide, likeness, sampled, standing, step_back
 from app.video.frames import Bytes
 from app.video.store import State
 
@@ -65,7 +65,6 @@ class Follower:
     def __init__(self, steadiness: float, state: State) -> None:
         self._period = max(1, round(LONGEST * steadiness))
         self._fade = max(1, round(FADE * self._period))
-        self._flow = Flow()
         self._before: Bytes | None = state.get("guide")
         self._share: FloatArray | None = state.get("share")
         self._sources = [_restored(state, number) for number in range(int(state.get("sources", 0)))]
@@ -75,7 +74,7 @@ class Follower:
         now = guide(rgb)
         step = None
         if self._before is not None and self._share is not None and _distance(share, self._share) < ANOTHER:
-            step = self._flow.step(self._before, now)
+            step = step_back(self._before, now)
         self._before, self._share = now, share
         self._sources = [] if step is None else [_older(source, step, now) for source in self._sources]
         layers = self._layers()
