@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,10 @@ from app.video.frames import DEFAULT_DURATION, Bytes, Frame, Info, Limits
 DEMUXERS: Final = {"mp4": "mov", "webm": "matroska", "mkv": "matroska"}
 CODECS_READ: Final = "H.264, HEVC, VP9 or AV1"
 FIRST_PACKETS: Final = 300  # among them is one that can be decoded, or none is looked for
-NOTED_GAP: Final = 2.0  # seconds between two frames from which on it is told
+# Frames further apart than the first of these, in seconds, are told, and further than the second if others come faster.
+SURE_GAP: Final = Fraction(2)
+LEAST_GAP: Final = Fraction(1, 4)
+USUAL_FRAMES: Final = 5
 # What turns a frame upright, as the upper left part of its display matrix.
 Turn = tuple[int, int, int, int]
 UPRIGHT: Final[Turn] = (1, 0, 0, 1)
@@ -91,11 +95,13 @@ class Movie:
         usual = round(DEFAULT_DURATION / self.info.time_base) or 1
         waiting: tuple[int, int, Any] | None = None
         shift = -round(self.info.start / self.info.time_base)
+        gaps: list[tuple[int, int]] = []
         backwards = count = end = 0
         with closing(open_container(self.path, self._kind)) as container:
             stream = _best(container)
             if stream.average_rate:
                 usual = round(1 / (stream.average_rate * self.info.time_base)) or 1
+            gap = min(SURE_GAP, max(USUAL_FRAMES * usual * self.info.time_base, LEAST_GAP)) / self.info.time_base
             for frame in self._decoded(container, stream):
                 count += 1
                 duration = frame.duration or usual
@@ -108,7 +114,8 @@ class Movie:
                     backwards += 1
                     shift += before + lasted - ticks
                     ticks = before + lasted
-                self._note_gap(before, ticks)
+                if ticks - before > gap:
+                    gaps.append((before, ticks))
                 yield before, ticks - before, waiting[2]
                 waiting = (ticks, duration, frame)
             if waiting is not None:
@@ -116,6 +123,8 @@ class Movie:
                 yield waiting
         if backwards:
             self.notes.append(f"Time stamps went backwards {backwards} times; those frames follow the ones before.")
+        if gaps:
+            self._note_gaps(gaps)
         self._note_missing(count, float(end * self.info.time_base))
 
     def _decoded(self, container: Any, stream: Any, packets: int | None = None) -> Iterator[Any]:
@@ -148,16 +157,18 @@ class Movie:
                 return
             yield packet
 
-    def _note_gap(self, before: int, ticks: int) -> None:
-        seconds = float((ticks - before) * self.info.time_base)
-        if seconds >= NOTED_GAP:
-            at = float(before * self.info.time_base)
-            self.notes.append(f"No frame for {seconds:.1f} s from {at:.1f} s on; the one before stands that long.")
+    def _note_gaps(self, gaps: list[tuple[int, int]]) -> None:
+        longest = max(gaps, key=lambda gap: gap[1] - gap[0])
+        at, seconds = (float(ticks * self.info.time_base) for ticks in (longest[0], longest[1] - longest[0]))
+        times = f"{len(gaps)} time{'s' if len(gaps) > 1 else ''}"
+        self.notes.append(
+            f"No frames for a while {times}, at most for {seconds:.1f} s from {at:.1f} s on; the one before stands."
+        )
 
     def _note_missing(self, count: int, seconds: float) -> None:
         if self.info.frames and count < self.info.frames:
             self.notes.append(f"{count} of {self.info.frames} frames could be read.")
-        elif self.info.seconds and seconds < self.info.seconds - max(1.0, self.info.seconds / 20):
+        elif self.info.seconds and seconds < self.info.seconds - max(0.5, self.info.seconds / 20):
             self.notes.append(f"The header tells of {self.info.seconds:.1f} s; there are pictures for {seconds:.1f} s.")
 
 

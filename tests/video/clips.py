@@ -35,21 +35,28 @@ def write(
     sound: str | None = None,
     last: int = 20,
     options: dict[str, str] | None = None,
-    format: str | None = None,
+    mirrored: bool = False,
+    aspect: Fraction | None = None,
+    noise: bool = False,
 ) -> Path:
     """Frames, (H, W, 3) each, shown at `ticks` of TIME_BASE, the last for `last`; turned by `turn` degrees to the left.
 
-    `sound`: a codec for a tone as long as the pictures.
+    `sound`: a codec for a tone as long as the pictures; `aspect`: of a pixel; `noise` makes all frames about as large.
     """
     frames = list(frames)
+    if noise:
+        rng = np.random.default_rng(0)
+        frames = [(frame // 2 + rng.integers(0, 100, frame.shape, np.uint8)).astype(np.uint8) for frame in frames]
     ticks = ticks or [20 * n for n in range(len(frames))]
-    with av.open(str(path), "w", format=format) as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         video: Any = container.add_stream(codec, rate=30, options={"bf": "2", **(options or {})})
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = pixels
         video.codec_context.time_base = TIME_BASE
-        if turn:
-            video.set_display_rotation(turn)
+        if turn or mirrored:
+            video.set_display_rotation(turn, hflip=mirrored)
+        if aspect:
+            video.sample_aspect_ratio = aspect
         tone: Any = container.add_stream(sound, rate=48_000, layout="mono") if sound else None
         for at, pixels_of in zip(ticks, frames, strict=True):
             frame = VideoFrame.from_ndarray(pixels_of, "rgb24")
