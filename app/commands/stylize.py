@@ -1,31 +1,32 @@
-"""`impasto stylize`: the engine on files and folders, without a server."""
+"""`impasto stylize`: files and folders, by the engine on this machine or by a service."""
 
 import json
-import shutil
 import sys
-import tempfile
-from collections.abc import Container, Iterator, Sequence, Set
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Container, Sequence, Set
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from app.commands.photos import PHOTO_SUFFIXES, STANDARD, Photos
+from app.client import Impasto, ImpastoError, Unreachable
+from app.commands.results import STANDARD, SUFFIXES, FromEngine, FromService, NotPainted, Source, on_disk
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
+from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.settings import Settings, WrongSettings, read_settings
-from app.styles.library import StyleLibrary
 from app.video.formats import VIDEO_SUFFIXES
 from app.video.options import VideoOptions
 from app.video.read import is_video
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 VIDEO_FORMATS: Final = tuple(VIDEO_SUFFIXES)
 MOST_TOLD: Final = 5
-FORMATS: Final = {suffix: format for format, suffix in (PHOTO_SUFFIXES | VIDEO_SUFFIXES).items()} | {".jpeg": "jpeg"}
+FORMATS: Final = {suffix: format for format, suffix in (SUFFIXES | VIDEO_SUFFIXES).items()} | {".jpeg": "jpeg"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Asked:
-    """The controls of photos and those of videos, and the format asked for, which is one of the one or the other."""
+    """The controls of photos and those of videos, and the format asked for, which is of the one or the other."""
 
     photo: Options
     video: VideoOptions
@@ -58,11 +59,11 @@ class Asked:
     keyframes: str | None
 
 
-class InputOverwritten(Exception):
-    """A result would be written over one of the inputs."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: is one of the inputs; choose another output")
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    address = urlsplit(value)
+    if value and not (address.scheme in ("http", "https") and address.hostname):
+        raise click.BadParameter(f"{value!r} is no address; expected one as http://127.0.0.1:8000")
+    return value
 
 
 @click.command()
@@ -93,7 +94,7 @@ class InputOverwritten(Exception):
 )
 @click.option(
     "--format",
-    type=click.Choice([*PHOTO_SUFFIXES, *VIDEO_FORMATS]),
+    type=click.Choice([*SUFFIXES, *VIDEO_FORMATS]),
     help="File format of the results; when absent, the output's suffix decides, else the content: a photo's own, mp4 "
     "of most videos.",
 )
@@ -115,6 +116,14 @@ class InputOverwritten(Exception):
 @click.option(
     "-r", "--recursive", is_flag=True, help="Go into the folders below a folder of photos, and make them anew."
 )
+@click.option(
+    "--server",
+    default="",
+    metavar="URL",
+    callback=_address,
+    help="Let a service do the work, as http://127.0.0.1:8000, with its limits in place of the settings here.",
+)
+@click.option("--key", envvar="IMPASTO_KEY", help="What that service wants as a key; better in IMPASTO_KEY than here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per result, one a line.")
 def stylize(
     content: tuple[Path, ...],
@@ -124,6 +133,8 @@ def stylize(
     output: Path | None,
     recursive: bool,
     resume: bool,
+    server: str,
+    key: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -136,29 +147,65 @@ def stylize(
     impasto stylize -r photos/ --style painting.jpg -o out/    with all folders below, kept apart as they are
     impasto stylize clip.mp4 --style painting.jpg -o out.mp4   a video, with its sound
     camera | impasto stylize - --style painting.jpg -o - | display
+    impasto stylize holiday/ --style painting.jpg -o out/ --server http://gallery.example
 
     The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
     environment variables (IMPASTO_*).
     """
-    try:
-        settings = read_settings()
-    except WrongSettings as error:
-        raise click.UsageError(str(error)) from None
     if output == STANDARD and as_json:
         raise click.UsageError("-o - and --json both want standard output")
     tasks = _tasks(content, styles, recursive)
+    settings = None if server else _settings()
     asked = _asked(weights, given, len(tasks[0].styles), len(masks), settings)
     files = (*masks, *(path for task in tasks for path in (task.content, *task.styles)))
     inputs = {path.resolve() for path in files if path != STANDARD}
     file, folder = _output(tasks, output, asked.format, inputs)
+    with ExitStack() as stack:
+        source: Source
+        videos = None
+        if settings is None:
+            source = FromService(stack.enter_context(_service(server, key)), asked.photo)
+        else:
+            engine = _engine(settings)
+            source = FromEngine(engine, settings, asked.photo)
+            videos = partial(_videos, engine, settings, asked.video, masks, asked.keyframes, resume)
+        failures = _all(tasks, Run(source, videos, asked.format, masks, inputs), file, folder, as_json)
+    if failures:
+        raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
+
+
+def _settings() -> Settings:
     try:
-        engine = configured_engine(settings)
+        return read_settings()
+    except WrongSettings as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _engine(settings: Settings) -> Engine:
+    try:
+        return configured_engine(settings)
     except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    run = Run(engine, settings, asked, masks, inputs, resume)
+
+
+def _service(server: str, key: str | None) -> Impasto:
+    """A client of it, once it has answered: a wrong address is told at once, not after the client's patience."""
+    try:
+        with Impasto(server, key=key, retries=0) as first:
+            first.styles()
+    except ImpastoError as error:
+        raise click.ClickException(f"{server}: {error}") from None
+    return Impasto(server, key=key)
+
+
+def _all(tasks: Sequence[Task], run: "Run", file: Path | None, folder: Path, as_json: bool) -> int:
+    """How many failed."""
     failures = 0
     for task in tqdm(tasks, unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()):
-        report = run.one(task, file, folder)
+        try:
+            report = run.one(task, file, folder)
+        except Unreachable as error:
+            raise click.ClickException(str(error)) from None
         failures += "error" in report
         if as_json:
             tqdm.write(json.dumps(report), file=sys.stdout)
@@ -167,29 +214,35 @@ def stylize(
         else:
             for note in report.get("notes", ()):
                 tqdm.write(f"{report['content']}: {note}", file=sys.stderr)
-            if output != STANDARD:
+            if report["output"] != str(STANDARD):
                 frames = f"  {report['frames']} frames" if "frames" in report else ""
                 size = f"{report['width']}x{report['height']}{frames}"
                 tqdm.write(f"{report['output']}  {size}  {report['seconds']:.2f} s")
-    if failures:
-        raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
+    return failures
 
 
 class Run:
-    """What stays the same from one content to the next."""
+    """What stays the same from one content to the next. `videos` is made where there is one, and None by a service."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, asked: Asked, masks: Sequence[Path], inputs: Set[Path], resume: bool
+        self,
+        source: Source,
+        videos: "Callable[[], Videos] | None",
+        format: str | None,
+        masks: Sequence[Path],
+        inputs: Set[Path],
     ) -> None:
-        self.asked = asked
+        self.source = source
+        self.format = format
+        self.masks = masks
         self.inputs = inputs
-        library = StyleLibrary(settings.style_cache_bytes)
-        self.photos = Photos(engine, settings, asked.photo, masks, library)
-        self._new_videos = partial(_videos, engine, settings, asked.video, masks, asked.keyframes, library, resume)
+        self._new_videos = videos
 
     @cached_property
     def videos(self) -> "Videos":
-        """What needs more than is always installed."""
+        """Raises NotPainted where there are none; ImportError where what they need is not installed."""
+        if self._new_videos is None:
+            raise NotPainted("videos are jobs of a service: POST it to /jobs there, or leave --server out")
         return self._new_videos()
 
     def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
@@ -197,45 +250,49 @@ class Run:
 
         A fault of its files is told, not raised.
         """
+        since = time.perf_counter()
+        report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
+        wanted = self.format or (FORMATS.get(file.suffix.lower()) if file else None)
 
         def target(suffix: str) -> Path:
             path = file or folder / (task.name + suffix)
             if path.resolve() in self.inputs:
-                raise InputOverwritten(path)
+                raise NotPainted(f"{path}: is one of the inputs; choose another output")
             return path
 
-        report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
-        wanted = self.asked.format or (FORMATS.get(file.suffix.lower()) if file else None)
         try:
-            with _on_disk(task.content) as content:
-                if wanted not in PHOTO_SUFFIXES and is_video(content):
-                    return {**report, **self.videos.one(content, task.styles, target, wanted)}
-                if wanted in VIDEO_FORMATS:
-                    return {**report, "error": f"this is no video, and can't be written as {wanted}"}
-                if kind_of(content) in MOVIES:
-                    return {**report, "error": f"a video can't be written as {wanted}: use {', '.join(VIDEO_FORMATS)}"}
-                return {**report, **self.photos.one(content, task.styles, target, wanted)}
-        except (InputOverwritten, OSError) as error:
-            return {**report, "error": str(error)}
+            with on_disk(task.content) as content:
+                made = self._made(content, task.styles, target, wanted)
+        except (NotPainted, OSError) as fault:
+            return {**report, "error": str(fault)}
+        return {**report, **made, "seconds": round(time.perf_counter() - since, 3)}
+
+    def _made(
+        self, content: Path, styles: Sequence[Path], target: Callable[[str], Path], wanted: str | None
+    ) -> dict[str, Any]:
+        """Raises NotPainted."""
+        if wanted not in SUFFIXES and is_video(content):
+            return self.videos.one(content, styles, target, wanted)
+        if wanted in VIDEO_FORMATS:
+            raise NotPainted(f"this is no video, and can't be written as {wanted}")
+        if kind_of(content) in MOVIES:
+            raise NotPainted(f"a video can't be written as {wanted}: use {', '.join(VIDEO_FORMATS)}")
+        painted = self.source.paint(content, styles, self.masks, wanted)
+        path = target(SUFFIXES[painted.format])
+        try:
+            if path == STANDARD:
+                sys.stdout.buffer.write(painted.data)
+            else:
+                write_whole(path, painted.data)
+        except OSError as error:
+            raise NotPainted(f"{path}: cannot be written ({error.strerror})") from None
+        return {"output": str(path), "width": painted.width, "height": painted.height}
 
 
 def _videos(*parts: Any) -> "Videos":
     from app.commands.videos import Videos
 
     return Videos(*parts)
-
-
-@contextmanager
-def _on_disk(content: Path) -> Iterator[Path]:
-    """A file for what comes from standard input."""
-    if content != STANDARD:
-        yield content
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "stdin"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
 
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
@@ -283,20 +340,22 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     return [(picture, picture.parent.relative_to(path)) for picture in found.pictures]
 
 
-def _asked(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Asked:
+def _asked(
+    weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings | None
+) -> Asked:
     if weights and len(weights) != styles:
         raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
     if masks and masks != styles:
         raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
-    values = {"weight": tuple(weights), **{name: value for name, value in given.items() if value is not None}}
+    values = {name: value for name, value in given.items() if value is not None} | {"weight": tuple(weights)}
+    keyframes, format = _text(values.pop("keyframes", None)), values.pop("format", None)
     of_video = {name: values.pop(name) for name in ("steadiness",) if name in values}
-    format = values.pop("format", None)
-    keyframes = _text(values.pop("keyframes", None))
-    limits = {"size": settings.max_size, "style_size": settings.max_style_size}
-    photo_format, video_format = (format if format in formats else None for formats in (PHOTO_SUFFIXES, VIDEO_FORMATS))
+    if format:
+        (values if format in SUFFIXES else of_video)["format"] = format
+    limits = {"size": settings.max_size, "style_size": settings.max_style_size} if settings else {}
     try:
-        photo = Options.model_validate({**values, "format": photo_format}, context=limits)
-        video = VideoOptions.model_validate({**values, **of_video, "format": video_format}, context=limits)
+        photo = Options.model_validate(values, context=limits)
+        video = VideoOptions.model_validate({**values, "format": None, **of_video}, context=limits)
     except ValidationError as invalid:
         raise click.UsageError("; ".join(_fault(error, limits) for error in invalid.errors())) from None
     return Asked(photo, video, format, keyframes)

@@ -3,7 +3,6 @@
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any, Final
 import click
 from tqdm import tqdm
 
-from app.commands.photos import STANDARD, sources_of
+from app.commands.results import STANDARD, NotPainted, sources_of
 from app.configured import picture_limits, video_limits
 from app.engine.base import Engine, complete
 from app.pipeline import FieldError, SizeError
@@ -39,14 +38,13 @@ class Videos:
         options: VideoOptions,
         masks: Sequence[Path],
         keyframes: str | None,
-        library: StyleLibrary,
         resume: bool,
     ) -> None:
         self.engine = engine
         self.options = options
         self.masks = masks
         self.keyframes = keyframes
-        self.library = library
+        self.library = StyleLibrary(settings.style_cache_bytes)
         self.resume = resume
         self.limits = video_limits(settings)
         self.pictures = picture_limits(settings)
@@ -63,9 +61,8 @@ class Videos:
     ) -> dict[str, Any]:
         """Repaint a video into the file that `target` names for a suffix, and tell about it.
 
-        `format` is the one asked for. A fault of its files is told, not raised.
+        `format` is the one asked for. Raises NotPainted.
         """
-        since = time.perf_counter()
         try:
             options = self.options.model_copy(update={"format": format})
             planned = plan(content, options, self.limits, self.pictures)
@@ -79,18 +76,17 @@ class Videos:
                 _deliver(report.path, path)
                 shutil.rmtree(folder, ignore_errors=True)
         except FieldError as error:
-            return {"error": f"{error.field}: {error}"}
+            raise NotPainted(f"{error.field}: {error}") from None
         except (VideoError, SizeError) as error:
-            return {"error": str(error)}
+            raise NotPainted(str(error)) from None
         except OSError as error:
-            return {"error": f"{error.strerror or error}; --resume goes on with what is done"}
+            raise NotPainted(f"{error.strerror or error}; --resume goes on with what is done") from None
         except (MemoryError, RuntimeError) as error:
-            return {"error": f"the network failed on it ({error}); try a smaller --size"}
+            raise NotPainted(f"the network failed on it ({error}); try a smaller --size") from None
         return {
             "output": str(path),
             "width": report.width,
             "height": report.height,
-            "seconds": round(time.perf_counter() - since, 3),
             "frames": report.frames,
             "duration": round(report.seconds, 3),
             "notes": list(report.notes),
