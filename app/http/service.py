@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.configured import picture_limits
@@ -74,6 +75,7 @@ class Service:
     async def start(self) -> None:
         """Load the engine and warm it up; raises what kept it from it."""
         await asyncio.get_running_loop().run_in_executor(None, self.queue.start)
+        self.metrics.info.info({"version": version("impasto"), "engine": self.queue.engine_name})
 
     async def stop(self) -> None:
         """Stop the worker and the picture threads; what is still running then is given up."""
