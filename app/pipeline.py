@@ -8,15 +8,15 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from app.engine.base import Picture, feature_grid, pad
+from app.images.codec import HERE, Codec
 from app.images.colour import keep_colours, match_colours
-from app.images.decode import Decoded, decode, decode_mask, decode_trimmed
-from app.images.encode import encode
-from app.images.errors import ImageError
+from app.images.decode import Decoded
+from app.images.errors import ImageError, TooManyPixels
 from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
@@ -85,21 +85,24 @@ def prepare(
     options: Options,
     library: StyleLibrary,
     limits: Limits,
+    codec: Codec = HERE,
 ) -> Prepared:
-    """Decode what has to be decoded. `masks` are none, or one per style.
+    """Decode what has to be decoded, by `codec`. `masks` are none, or one per style.
 
     Raises FieldError for a file that can't be read, SizeError, StyleForgotten.
     """
     try:
-        photo = decode(content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits))
+        photo = codec.decode(
+            content, max_pixels=limits.max_pixels, size=options.size or None, limit=_limit(options, limits)
+        )
         height, width = photo.rgb.shape[:2]
         if max(height, width) > limits.max_size:
             raise SizeError(max(height, width), limits.max_size)
         seen = visible(photo.rgb, photo.alpha)
     except ImageError as error:
         raise FieldError("content", error) from None
-    codes = [_style(source, seen, options, library, limits) for source in styles]
-    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits) for n, mask in enumerate(masks)]
+    codes = [_style(source, seen, options, library, limits, codec) for source in styles]
+    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits, codec) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
     # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
@@ -110,16 +113,23 @@ def prepare(
 
 
 def unreadable(
-    first: FieldError, styles: Sequence[StyleSource], masks: Sequence[BinaryIO], options: Options, limits: Limits
+    first: FieldError,
+    styles: Sequence[StyleSource],
+    masks: Sequence[BinaryIO],
+    options: Options,
+    limits: Limits,
+    codec: Codec = HERE,
 ) -> list[FieldError]:
     """What `prepare` raised for one file, and the same for every file behind it that can't be read either."""
     readers: dict[str, Callable[[], object]] = {
-        source.field: partial(decode_trimmed, source.file, max_pixels=limits.max_pixels, size=options.style_size)
+        source.field: partial(codec.decode_trimmed, source.file, max_pixels=limits.max_pixels, size=options.style_size)
         for source in styles
         if source.file is not None
     }
     for n, mask in enumerate(masks):
-        readers[f"mask[{n}]"] = partial(decode_mask, mask, max_pixels=limits.max_pixels, width=STRIDE, height=STRIDE)
+        readers[f"mask[{n}]"] = partial(
+            codec.decode_mask, mask, max_pixels=limits.max_pixels, width=STRIDE, height=STRIDE
+        )
     fields = list(readers)
     found = [first]
     for field in fields[fields.index(first.field) + 1 if first.field in fields else 0 :]:
@@ -130,7 +140,23 @@ def unreadable(
     return found
 
 
-def finish(prepared: Prepared, result: Picture, options: Options, format: str) -> bytes:
+def fault(found: Sequence[FieldError]) -> tuple[str, str, dict[str, Any]]:
+    """One problem for every file that can't be read: its type's name, its detail and its members.
+
+    The first decides what kind it is.
+    """
+    errors = []
+    for error in found:
+        members: dict[str, Any] = {"field": error.field}
+        if isinstance(error.cause, TooManyPixels):
+            members["limit"] = error.cause.limit
+        errors.append({"detail": str(error), **members})
+    first = {name: value for name, value in errors[0].items() if name != "detail"}
+    detail = "; ".join(f"{error.field}: {error}" for error in found)
+    return "too-many-pixels" if "limit" in first else "unreadable-image", detail, {**first, "errors": errors}
+
+
+def finish(prepared: Prepared, result: Picture, options: Options, format: str, codec: Codec = HERE) -> bytes:
     """The result as a file of `format`, with the photo's colours where they are to be kept, and its alpha.
 
     Raises FieldError where the format can't hold a picture of this size.
@@ -142,7 +168,7 @@ def finish(prepared: Prepared, result: Picture, options: Options, format: str) -
     if options.preserve_color == "luminance":
         result = keep_colours(result, prepared.photo.rgb)
     try:
-        return encode(result, prepared.photo.alpha, format, options.quality)
+        return codec.encode(result, prepared.photo.alpha, format, options.quality)
     except ImageError as error:
         raise FieldError("format", error) from None
 
@@ -163,19 +189,21 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits) -> Style:
+def _style(
+    source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits, codec: Codec
+) -> Style:
     """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
     match = options.preserve_color == "match"
-    if not match and (code := library.code(source.name, options.style_size)):
+    if not match and (code := library.find_code(source.name, options.style_size)):
         return code
     file = source.file
     if file is None:
-        data = library.picture(source.name)
+        data = library.find_picture(source.name)
         if data is None:
             raise StyleForgotten(source.name)
         file = io.BytesIO(data)
     try:
-        picture = decode_trimmed(file, max_pixels=limits.max_pixels, size=options.style_size)
+        picture = codec.decode_trimmed(file, max_pixels=limits.max_pixels, size=options.style_size)
         seen = visible(picture.rgb, picture.alpha)
     except ImageError as error:
         raise FieldError(source.field, error) from None
@@ -187,10 +215,10 @@ def _style(source: StyleSource, photo: Visible, options: Options, library: Style
     return StylePicture(seen.rgb, source.name, options.style_size, seen.alpha)
 
 
-def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits) -> Picture:
+def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits, codec: Codec) -> Picture:
     """A mask of a picture's `box` at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
     try:
-        grey = decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
+        grey = codec.decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
     grey = grey[box]

@@ -9,6 +9,19 @@ def operations(decoder: WeightsFile, side: int) -> float:
     return 2 * 9 * sum(n_in * n_out * positions for n_in, n_out, positions in _convolutions(decoder, side))
 
 
+def training_operations(decoder: WeightsFile, side: int, fresh: float = 1.0) -> float:
+    """The same for a pair in a training step, of which a part `fresh` is encoded in it: its photo and its style.
+
+    The style is decoded as far as the decoder's last partial AdaIN. The decoder runs forward and backward, twice that
+    for inputs and weights; the encoder sees the result, and the way back through it is for inputs alone.
+    """
+    encoder = read_weights(ENCODER)
+    each = [2 * 9 * n_in * n_out * positions for n_in, n_out, positions in _convolutions(decoder, side)]
+    encoding, decoding = each[: len(encoder.widths)], each[len(encoder.widths) :]
+    shown = decoding[: max(decoder.adain, default=-1) + 1]
+    return 2 * fresh * sum(encoding) + sum(shown) + 3 * sum(decoding) + 2 * sum(encoding)
+
+
 def values_moved(decoder: WeightsFile, side: int) -> float:
     """Values read and written when each convolution, pooling, doubling and partial AdaIN is one pass over a layer.
 

@@ -2,7 +2,8 @@
 
 Both are `impasto train` with the same network, losses, crops and precision; the plain one has `--refresh 1`. They take
 turns, so that a machine whose speed drifts is the same to both; the median of all steps counts. A step is timed from
-the end of the one before, reading and cropping pictures included.
+the end of the one before, reading and cropping pictures included. The roof is a large matrix product in the same
+precision.
 """
 
 import argparse
@@ -12,27 +13,41 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+import torch
 from PIL import Image
 from skimage import data
 from tqdm import tqdm
 
+from app.evaluation.device import chosen_device
+from app.network.weights import DECODER, read_weights
+from app.training.options import TrainingOptions
 from app.training.start import start
+from app.training.step.trainer import chosen_precision
+from benchmarks.gpu.machine import device_name, roof
+from benchmarks.roof import training_operations
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
-# Reading ahead has just begun, and torch chooses its algorithms in the first steps.
-WARM_UP = 3
+# Reading ahead has just begun, torch chooses its algorithms in the first steps, and a GPU's are recorded then.
+WARM_UP = 8
+CPU, GPU = {"crop": 128, "batch": 12, "steps": 8}, {"crop": 256, "batch": 16, "steps": 100}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=8, help="steps timed in each turn (default: 8)")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--steps", type=int, help="steps timed in each turn (default: 8, on a GPU 100)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each loop (default: 3)")
-    parser.add_argument("--crop", type=int, default=128, help="side of the crops, in pixels (default: 128)")
-    parser.add_argument("--batch", type=int, default=12, help="pictures a step (default: 12)")
+    parser.add_argument("--crop", type=int, help="side of the crops, in pixels (default: 128, on a GPU 256)")
+    parser.add_argument("--batch", type=int, help="pictures a step (default: 12, on a GPU 16)")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: auto)")
+    parser.add_argument("--launch", default="recorded", help="plain, recorded or compiled (default: recorded)")
     asked = parser.parse_args()
-    common = {"crops": str(asked.crop), "batch": str(asked.batch), "precision": asked.precision}
-    common |= {"steps": str(WARM_UP + asked.steps), "val_share": "0", "test_share": "0"}
+    device = chosen_device(asked.device)
+    sizes = GPU if device.type == "cuda" else CPU
+    crop, batch, steps = (getattr(asked, name) or default for name, default in sizes.items())
+    common = {"crops": str(crop), "batch": str(batch), "precision": asked.precision, "device": str(device)}
+    common |= {"launch": asked.launch, "steps": str(WARM_UP + steps), "val_share": "0", "test_share": "0"}
+    common |= {"decoder": str(DECODER), "revive_every": "0"}
     loops: dict[str, dict[str, str]] = {"plain": {"refresh": "1"}, "impasto": {}}
     times: dict[str, list[float]] = {name: [] for name in loops}
     with tempfile.TemporaryDirectory() as folder, tqdm(total=asked.rounds * 2, unit="turn", leave=False) as progress:
@@ -44,11 +59,18 @@ def main() -> None:
             for name, options in loops.items():
                 times[name] += step_times(photos, Path(folder) / f"{name}-{turn}", common | options)
                 progress.update()
-    rates = {name: asked.batch / median(seconds) for name, seconds in times.items()}
-    print(f"{asked.batch} crops of {asked.crop} pixels a step, {asked.precision} precision")
-    print("loop     s/step  images/s  of the plain loop")
+    half = chosen_precision(asked.precision, device)
+    most, _ = roof(device, torch.bfloat16 if half else torch.float32)
+    decoder = read_weights(DECODER)
+    rates = {name: batch / median(seconds) for name, seconds in times.items()}
+    print(f"{device_name(device)}, torch {torch.__version__}: a large matrix product {most / 1e12:.3g} TFLOP/s")
+    print(f"{batch} crops of {crop} pixels a step, {'bfloat16' if half else 'float32'}, launched {asked.launch}")
+    print("loop     ms/step   pairs/s  of the roof  of the plain loop")
     for name, rate in rates.items():
-        print(f"{name:8} {asked.batch / rate:6.2f}  {rate:8.2f}  {rate / rates['plain']:17.2f}")
+        refresh = float(loops[name].get("refresh", TrainingOptions().refresh))
+        fresh = max(1, round(batch * refresh)) / batch
+        part = rate * training_operations(decoder, crop, fresh) / most
+        print(f"{name:8} {1000 * batch / rate:7.1f}  {rate:8.2f}  {part:11.3f}  {rate / rates['plain']:17.2f}")
 
 
 def step_times(photos: Path, out: Path, options: dict[str, str]) -> list[float]:

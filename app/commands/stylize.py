@@ -1,6 +1,5 @@
-"""`impasto stylize`: the engine on files and folders, without a server."""
+"""`impasto stylize`: files and folders, by the engine on this machine or by a service."""
 
-import io
 import json
 import sys
 import time
@@ -8,28 +7,26 @@ from collections.abc import Container, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from app.configured import configured_engine, picture_limits
-from app.engine.base import Engine, complete
+from app.client import Impasto, ImpastoError, Unreachable
+from app.commands.results import STANDARD, SUFFIXES, FromEngine, FromService, NotPainted, Source
+from app.configured import configured_engine
+from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
 from app.files import write_whole
 from app.images.folders import listing
 from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
-from app.pipeline import FieldError, SizeError, StyleSource, finish, prepare
-from app.queue.run import batch_steps
 from app.settings import Settings, WrongSettings, read_settings
-from app.styles.library import StyleLibrary, style_id
 
-SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
-STANDARD: Final = Path("-")
 MOST_TOLD: Final = 5
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
@@ -41,6 +38,13 @@ class Task:
     content: Path
     styles: tuple[Path, ...]
     name: str
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    address = urlsplit(value)
+    if value and not (address.scheme in ("http", "https") and address.hostname):
+        raise click.BadParameter(f"{value!r} is no address; expected one as http://127.0.0.1:8000")
+    return value
 
 
 @click.command()
@@ -85,6 +89,14 @@ class Task:
 @click.option(
     "-r", "--recursive", is_flag=True, help="Go into the folders below a folder of photos, and make them anew."
 )
+@click.option(
+    "--server",
+    default="",
+    metavar="URL",
+    callback=_address,
+    help="Let a service do the work, as http://127.0.0.1:8000, with its limits in place of the settings here.",
+)
+@click.option("--key", envvar="IMPASTO_KEY", help="What that service wants as a key; better in IMPASTO_KEY than here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per result, one a line.")
 def stylize(
     content: tuple[Path, ...],
@@ -93,6 +105,8 @@ def stylize(
     weights: tuple[float, ...],
     output: Path | None,
     recursive: bool,
+    server: str,
+    key: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -104,52 +118,80 @@ def stylize(
     impasto stylize holiday/ --style museum/ -o results/       every photo in every style
     impasto stylize -r photos/ --style painting.jpg -o out/    with all folders below, kept apart as they are
     camera | impasto stylize - --style painting.jpg -o - | display
+    impasto stylize holiday/ --style painting.jpg -o out/ --server http://gallery.example
 
     The engine, its threads, its weights and the limits are the settings of `impasto serve`, read from the same
     environment variables (IMPASTO_*).
     """
-    try:
-        settings = read_settings()
-    except WrongSettings as error:
-        raise click.UsageError(str(error)) from None
     if output == STANDARD and as_json:
         raise click.UsageError("-o - and --json both want standard output")
     tasks = _tasks(content, styles, recursive)
+    settings = None if server else _settings()
     options = _options(weights, given, len(tasks[0].styles), len(masks), settings)
     files = (*masks, *(path for task in tasks for path in (task.content, *task.styles)))
     inputs = {path.resolve() for path in files if path != STANDARD}
     file, folder = _output(tasks, output, options, inputs)
+    with ExitStack() as stack:
+        source: Source
+        if settings is None:
+            source = FromService(stack.enter_context(_service(server, key)), options)
+        else:
+            source = FromEngine(_engine(settings), settings, options)
+        failures = _all(tasks, Run(source, options.format, masks, inputs), file, folder, as_json)
+    if failures:
+        raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
+
+
+def _settings() -> Settings:
     try:
-        engine = configured_engine(settings)
+        return read_settings()
+    except WrongSettings as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _engine(settings: Settings) -> Engine:
+    try:
+        return configured_engine(settings)
     except (EngineUnavailable, WeightsError) as error:
         raise click.ClickException(str(error)) from None
-    run = Run(engine, settings, options, masks, inputs)
+
+
+def _service(server: str, key: str | None) -> Impasto:
+    """A client of it, once it has answered: a wrong address is told at once, not after the client's patience."""
+    try:
+        with Impasto(server, key=key, retries=0) as first:
+            first.styles()
+    except ImpastoError as error:
+        raise click.ClickException(f"{server}: {error}") from None
+    return Impasto(server, key=key)
+
+
+def _all(tasks: Sequence[Task], run: "Run", file: Path | None, folder: Path, as_json: bool) -> int:
+    """How many failed."""
     failures = 0
     for task in tqdm(tasks, unit="picture", disable=len(tasks) == 1 or not sys.stderr.isatty()):
-        report = run.one(task, file, folder)
+        try:
+            report = run.one(task, file, folder)
+        except Unreachable as error:
+            raise click.ClickException(str(error)) from None
         failures += "error" in report
         if as_json:
             tqdm.write(json.dumps(report), file=sys.stdout)
         elif "error" in report:
             tqdm.write(f"{report['content']}: {report['error']}", file=sys.stderr)
-        elif output != STANDARD:
+        elif report["output"] != str(STANDARD):
             tqdm.write(f"{report['output']}  {report['width']}x{report['height']}  {report['seconds']:.2f} s")
-    if failures:
-        raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
+    return failures
 
 
 class Run:
     """What stays the same from one picture to the next."""
 
-    def __init__(
-        self, engine: Engine, settings: Settings, options: Options, masks: Sequence[Path], inputs: Set[Path]
-    ) -> None:
-        self.engine = engine
-        self.options = options
+    def __init__(self, source: Source, format: str | None, masks: Sequence[Path], inputs: Set[Path]) -> None:
+        self.source = source
+        self.format = format
         self.masks = masks
         self.inputs = inputs
-        self.limits = picture_limits(settings)
-        self.library = StyleLibrary(settings.style_cache_bytes)
 
     def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
         """Stylise one picture into `file`, else into `folder` under the task's name, and tell about it.
@@ -158,41 +200,24 @@ class Run:
         """
         since = time.perf_counter()
         report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
+        wanted = self.format or (FORMATS.get(file.suffix.lower()) if file else None)
         try:
-            with ExitStack() as stack:
-                files = [stack.enter_context(_opened(path)) for path in (task.content, *task.styles, *self.masks)]
-                content, *rest = files
-                styles, masks = rest[: len(task.styles)], rest[len(task.styles) :]
-                sources = [
-                    StyleSource(str(path), style_id(file), file) for path, file in zip(task.styles, styles, strict=True)
-                ]
-                prepared = prepare(content, sources, masks, self.options, self.library, self.limits)
-            (result,) = complete(batch_steps(self.engine, [prepared.work], self.library))
-            format = _format(self.options, file, prepared.photo.format)
-            data = finish(prepared, result, self.options, format)
-        except FieldError as error:
-            return {**report, "error": f"{error.field}: {error}"}
-        except (SizeError, OSError) as error:
-            return {**report, "error": str(error)}
-        except (MemoryError, RuntimeError) as error:
-            return {**report, "error": f"the network failed on it ({error}); try a smaller --size"}
-        path = file or folder / (task.name + SUFFIXES[format])
+            painted = self.source.paint(task.content, task.styles, self.masks, wanted)
+        except NotPainted as fault:
+            return {**report, "error": str(fault)}
+        path = file or folder / (task.name + SUFFIXES[painted.format])
         if path.resolve() in self.inputs:
             return {**report, "error": f"{path}: is one of the inputs; choose another output"}
         try:
             if path == STANDARD:
-                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.write(painted.data)
             else:
-                write_whole(path, data)
+                write_whole(path, painted.data)
         except OSError as error:
             return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        height, width = prepared.photo.rgb.shape[:2]
         seconds = round(time.perf_counter() - since, 3)
-        return {**report, "output": str(path), "width": width, "height": height, "seconds": seconds}
-
-
-def _opened(path: Path) -> BinaryIO:
-    return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path.open("rb")
+        size = {"width": painted.width, "height": painted.height}
+        return {**report, "output": str(path), **size, "seconds": seconds}
 
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
@@ -240,13 +265,15 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     return [(picture, picture.parent.relative_to(path)) for picture in found.pictures]
 
 
-def _options(weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings) -> Options:
+def _options(
+    weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings | None
+) -> Options:
     if weights and len(weights) != styles:
         raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
     if masks and masks != styles:
         raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
     values = {name: value for name, value in given.items() if value is not None}
-    limits = {"size": settings.max_size, "style_size": settings.max_style_size}
+    limits = {"size": settings.max_size, "style_size": settings.max_style_size} if settings else {}
     try:
         return Options.model_validate({**values, "weight": tuple(weights)}, context=limits)
     except ValidationError as invalid:
@@ -282,8 +309,3 @@ def _output(
     if output.resolve() in inputs:
         raise click.UsageError(f"{output}: is one of the inputs; choose another output")
     return output, output.parent
-
-
-def _format(options: Options, file: Path | None, photo_format: str) -> str:
-    by_suffix = FORMATS.get(file.suffix.lower()) if file else None
-    return options.format or by_suffix or (photo_format if photo_format in SUFFIXES else "jpeg")

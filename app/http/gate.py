@@ -17,7 +17,7 @@ from app.http.service import Service
 logger = logging.getLogger("impasto.http")
 
 # Asked every few seconds by machines: not worth a line of the log each.
-PROBES: Final = ("/healthz", "/readyz", "/metrics")
+PROBES: Final = ("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/v2/models/impasto/ready")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0

@@ -170,6 +170,9 @@ class Worker(threading.Thread):
             self.desk.charge(run.line, run.seconds - before)
             self._hooks.step(run.line.priority, run.seconds - before)
         if results is None:
+            part = 1 - self.pixels_left(run) / run.pixels
+            for item in run.items:
+                item.advance(part)
             return
         self.desk.remove(run)
         self._note_success(run)

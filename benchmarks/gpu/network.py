@@ -10,8 +10,6 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from app.engine.torch import TorchEngine
 from app.network.blend import shares
 from app.network.weights import DECODER, read_weights
 from benchmarks.gpu.candidates import NAMES, candidate
+from benchmarks.gpu.machine import device_name, roof, seconds_of, synchronize
 from benchmarks.gpu.power import Power
 from benchmarks.gpu.scene import painting, photo
 from benchmarks.roof import operations, values_moved
@@ -31,46 +30,6 @@ WARM_UP = 4  # a graph is recorded at the third
 
 def report(kind: str, **found: object) -> None:
     print(json.dumps({"kind": kind, **found}), flush=True)
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(run: Callable[[], object], device: torch.device, least: float) -> float:
-    """The median time of a call, by the device's own clock where it has one, of calls that take `least` in all."""
-    times = []
-    until = time.perf_counter() + least
-    while not times or time.perf_counter() < until:
-        if device.type == "cuda":
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            run()
-            end.record()
-            end.synchronize()
-            times.append(begin.elapsed_time(end) / 1000)
-        else:
-            since = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - since)
-    return median(times)
-
-
-def roof(device: torch.device) -> tuple[float, float]:
-    """Operations a second of a large matrix product in the network's precision, and bytes a second of a large copy."""
-    on_gpu = device.type == "cuda"
-    side, length = (8192, 2**30) if on_gpu else (512, 2**24)
-    dtype = torch.float16 if on_gpu else torch.float32
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    source = torch.ones(length, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    for _ in range(3):
-        a @ b
-        target.copy_(source)
-    synchronize(device)
-    product, copy = seconds_of(lambda: a @ b, device, 0.3), seconds_of(lambda: target.copy_(source), device, 0.2)
-    return 2 * side**3 / product, 2 * length / copy
 
 
 def poison(device: torch.device) -> None:
@@ -179,9 +138,8 @@ def main() -> None:
     parser.add_argument("--two", action="store_true", help="two engines on the device as well, at the largest batch")
     asked = parser.parse_args()
     device = torch.device(asked.device)
-    roofs = roof(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    report("roof", device=name, torch=torch.__version__, operations=roofs[0], bytes=roofs[1])
+    roofs = roof(device, torch.float16 if device.type == "cuda" else torch.float32)
+    report("roof", device=device_name(device), torch=torch.__version__, operations=roofs[0], bytes=roofs[1])
     with Power(device.type == "cuda") as power:
         for chosen in asked.candidates:
             try:

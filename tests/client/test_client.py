@@ -83,10 +83,7 @@ def test_a_style_the_service_forgot_is_sent_again_by_itself() -> None:
     with Server() as first, Impasto(first.url, retries=0) as client:
         before = client.stylize(PHOTO, STYLE)
         first.terminate()
-        again = Server()
-        again.port, again.url = first.port, first.url
-        again._environment["IMPASTO_PORT"] = str(first.port)
-        with again:
+        with Server(port=first.port):
             after = client.stylize(PHOTO, STYLE)
     assert after.data == before.data
     assert after.style_ids == before.style_ids

@@ -50,8 +50,13 @@ def health_command() -> list[str]:
     return command
 
 
+def compose() -> dict[str, Any]:
+    told: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+    return told
+
+
 def compose_service(name: str) -> dict[str, Any]:
-    service: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"][name]
+    service: dict[str, Any] = compose()["services"][name]
     return service
 
 
@@ -163,7 +168,8 @@ def test_the_dependencies_are_a_layer_before_the_sources(tmp_path: Path) -> None
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     listed = run("sh", "-ec", f'python() {{ "{sys.executable}" "$@"; }}; {listing}', cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
-    assert (tmp_path / "requirements.txt").read_text().splitlines() == PROJECT["dependencies"]
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["redis"]]
+    assert (tmp_path / "requirements.txt").read_text().splitlines() == wanted
     assert install.split() == ["pip", "install", "-r", "requirements.txt"]
     assert LINES.index("RUN " + run_line("requirements.txt")) < LINES.index("COPY app app")
 
@@ -188,6 +194,14 @@ def test_a_service_is_locked_down_and_bounded(name: str) -> None:
     assert "no-new-privileges:true" in service["security_opt"]
     assert re.fullmatch(r"/tmp:size=\d+[mg],mode=1777", service["tmpfs"][0])  # noqa: S108
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+
+
+def test_each_service_keeps_jobs_in_a_volume_of_its_own() -> None:
+    assert ENVIRONMENT["IMPASTO_DATA_DIR"] == last("VOLUME")
+    mounted = [compose_service(name)["volumes"] for name in SERVICES]
+    volumes = [one[0].removesuffix(f":{last('VOLUME')}") for one in mounted]
+    assert len(set(volumes)) == len(volumes)
+    assert set(volumes) == set(compose()["volumes"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

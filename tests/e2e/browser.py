@@ -1,4 +1,4 @@
-"""A real Chromium, headless, from Debian's package."""
+"""A real Chromium, headless, from Debian's packages."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+# The shell without windows makes a page in a third of the processor time that the whole browser takes.
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: apt-get install chromium-headless-shell"
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

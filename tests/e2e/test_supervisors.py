@@ -145,7 +145,8 @@ def test_a_whole_group_told_to_stop_with_make_in_front_loses_no_request(tmp_path
     (tmp_path / "Makefile").write_text(f"serve:\n\t@{' '.join(SERVE)}\n")
     with Server(PATIENT, ("setsid", "make", "-f", str(tmp_path / "Makefile"), "serve")) as server:
         working = [later(server, square(128 + n), size="512") for n in range(3)]
-        wait_until(lambda: batches(server) >= 1)
+        taken = ("impasto_batch_size_sum", "impasto_queue_items")
+        wait_until(lambda: sum(map(server.metric, taken)) == len(working))
         os.killpg(server.process.pid, signal.SIGTERM)
         assert [future.result().status_code for future in working] == [200] * 3
         server.process.wait(timeout=30)

@@ -52,7 +52,20 @@ def send(connection: socket.socket, packets: Sequence[bytes]) -> None:
         time.sleep(0.05)
 
 
-def picture(connection: socket.socket) -> HTTPResponse:
+class Kept(io.BufferedReader):
+    """What http.client reads all answers of a connection by: one for each would take the next one's beginning along."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection.makefile("rb", buffering=0))
+
+    def makefile(self, mode: str) -> "Kept":
+        return self
+
+    def close(self) -> None:
+        """Left open: http.client closes it behind each answer."""
+
+
+def picture(connection: "socket.socket | Kept") -> HTTPResponse:
     """The next answer, which must be a picture; interim answers are passed over, as every client does."""
     answer = HTTPResponse(connection)
     answer.begin()
@@ -107,9 +120,10 @@ def test_a_request_with_an_upgrade_may_ask_to_close(server: Server) -> None:
 def test_requests_with_upgrades_may_come_behind_each_other(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall((head(*H2C, TYPE, LENGTH) + BODY) * 2 + head(*WEBSOCKET, start="GET /healthz HTTP/1.1"))
-        picture(connection)
-        picture(connection)
-        answer = HTTPResponse(connection)
+        answers = Kept(connection)
+        picture(answers)
+        picture(answers)
+        answer = HTTPResponse(answers)
         answer.begin()
         assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
 

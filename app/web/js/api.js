@@ -6,7 +6,11 @@
  *     const result = await impasto.stylize({ content: photo, styles: [{ picture: painting }], strength: 0.8 });
  *     image.src = URL.createObjectURL(result.picture);
  *     await impasto.stylize({ content: other, styles: [{ id: result.styleIds[0] }] });   // no second upload
+ *
+ * A service that is busy, or can't be reached, is asked again after the time it names, `retries` times.
  */
+
+const LONGEST_PAUSE = 30;
 
 /** @typedef {{id?: string, picture?: Blob, weight?: number, mask?: Blob}} Style  `id` is tried first; `picture` is sent where there is none, or the service has forgotten it. */
 /** @typedef {{content: Blob, styles: Style[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation. */
@@ -43,10 +47,11 @@ export class Unreachable extends Error {
 }
 
 export class Impasto {
-  /** @param {string} address of the service, ending with a slash @param {{key?: string}} [options] */
-  constructor(address = "./", { key } = {}) {
+  /** @param {string} address of the service, ending with a slash @param {{key?: string, retries?: number}} [options] */
+  constructor(address = "./", { key, retries = 5 } = {}) {
     this.address = new URL(address, globalThis.document ? document.baseURI : undefined);
     this.key = key;
+    this.retries = retries;
   }
 
   /**
@@ -59,8 +64,8 @@ export class Impasto {
       return await this.#stylize(wish, options);
     } catch (problem) {
       const lost = problem instanceof ImpastoProblem && problem.styleForgotten;
-      if (!lost || wish.styles.some((style) => !style.picture)) throw problem;
-      const styles = wish.styles.map((style) => ({ ...style, id: undefined }));
+      if (!lost || !wish.styles.some((style) => style.id && style.picture)) throw problem;
+      const styles = wish.styles.map((style) => (style.picture ? { ...style, id: undefined } : style));
       return this.#stylize({ ...wish, styles }, options);
     }
   }
@@ -94,6 +99,18 @@ export class Impasto {
   }
 
   async #fetch(path, options) {
+    for (let attempt = 0, pause = 0.5; ; attempt += 1, pause *= 2) {
+      try {
+        return await this.#once(path, options);
+      } catch (error) {
+        const later = error instanceof Unreachable || error.status === 429 || error.status === 503;
+        if (!later || attempt >= this.retries) throw error;
+        await seconds(Math.min(LONGEST_PAUSE, error.retryAfter ?? pause), options.signal);
+      }
+    }
+  }
+
+  async #once(path, options) {
     const headers = { ...options.headers, ...(this.key && { Authorization: `Bearer ${this.key}` }) };
     let answer;
     try {
@@ -103,10 +120,26 @@ export class Impasto {
       throw new Unreachable();
     }
     if (answer.ok) return answer;
-    const seconds = Number(answer.headers.get("Retry-After"));
+    const retryAfter = Number(answer.headers.get("Retry-After"));
     const body = await answer.json().catch(() => ({}));
-    throw new ImpastoProblem(answer.status, body, seconds > 0 ? seconds : undefined);
+    throw new ImpastoProblem(answer.status, body, retryAfter > 0 ? retryAfter : undefined);
   }
+}
+
+/** Later; throws the signal's reason where that comes first. */
+function seconds(number, signal) {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", giveUp);
+      resolve();
+    }, 1000 * number);
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener("abort", giveUp, { once: true });
+  });
 }
 
 function timing(header) {

@@ -34,7 +34,6 @@ export function codeDialog(parts, current, address, onCopied) {
       tab.setAttribute("role", "tab");
       tab.setAttribute("aria-controls", "code-panel");
       tab.setAttribute("aria-selected", String(name === language));
-      tab.setAttribute("aria-pressed", String(name === language));
       tab.textContent = name;
       tab.addEventListener("click", () => {
         language = name;

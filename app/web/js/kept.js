@@ -39,7 +39,10 @@ export class KeptDialog {
     image.src = URL.createObjectURL(one.thumbnail);
     image.alt = one.choice.styles.map((style) => style.name).join(", ");
     const caption = document.createElement("figcaption");
-    caption.textContent = `${image.alt} · ${new Date(one.when).toLocaleString(document.documentElement.lang)}`;
+    const { lang } = document.documentElement;
+    const locale = navigator.language.startsWith(lang) ? navigator.language : lang;
+    const when = new Date(one.when).toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
+    caption.textContent = `${image.alt} · ${when}`;
     const row = document.createElement("div");
     row.className = "row";
     const button = (name, action) => {

@@ -7,6 +7,7 @@ import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
 import { KeptDialog } from "./kept.js";
 import { linkTo, readLink } from "./link.js";
+import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
 import { Runner } from "./runner.js";
@@ -15,18 +16,18 @@ import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
 import { speak, spoken, styleName, word } from "./words.js";
 
-const SAMPLES = ["portrait", "cat", "coffee"];
-const web = new URL("..", import.meta.url);
+const STYLES_SECONDS = 4;
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
-const remembered = (name) => localStorage.getItem(name);
 
 speak(remembered("language") || navigator.language);
-document.documentElement.dataset.theme = remembered("theme") || "";
 
-const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), { key: sessionStorage.getItem("key") ?? undefined });
+const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
+  key: remembered("key", "sessionStorage") ?? undefined,
+  retries: 0, // the visitor is told, and sees the seconds go
+});
 const store = new Store();
 const viewer = new Viewer(parts);
-const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
+const brush = new Brush(parts.paint, viewer, () => repainted());
 const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
 const pad = new Pad(parts.pad, (point, moving) =>
   store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
@@ -65,6 +66,8 @@ async function setPhoto(file, name) {
 store.addEventListener("photo", () => {
   const { photo } = store;
   full = null;
+  // What has the focus is about to go: whoever uses the keyboard goes on with the styles.
+  if (parts.start.contains(document.activeElement)) parts.styles.focus({ preventScroll: true });
   parts.start.hidden = true;
   parts.viewer.hidden = false;
   parts.trouble.hidden = true;
@@ -75,17 +78,9 @@ store.addEventListener("photo", () => {
   runner.change(false);
 });
 
-for (const name of SAMPLES) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.wordLabel = `sample_${name}`;
-  button.setAttribute("aria-label", word(`sample_${name}`));
-  const address = new URL(`samples/${name}.jpg`, web).href;
-  const picture = document.createElement("img");
-  Object.assign(picture, { src: address, alt: "", width: 200, height: 200 });
-  button.append(picture);
-  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), `${name}.jpg`));
-  parts.samples.append(button);
+for (const button of parts.samples.children) {
+  const address = button.firstElementChild.src;
+  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), address.split("/").pop()));
 }
 
 function pickFile(what, camera = false) {
@@ -100,7 +95,6 @@ function pickFile(what, camera = false) {
 parts.pick.addEventListener("click", () => pickFile("photo"));
 parts["new-photo"].addEventListener("click", () => pickFile("photo"));
 parts["add-style"].addEventListener("click", () => pickFile("style"));
-parts.camera.hidden = !matchMedia("(pointer: coarse)").matches;
 parts.camera.addEventListener("click", () => pickFile("photo", true));
 parts.file.addEventListener("change", () => take([...parts.file.files], fileFor));
 
@@ -136,8 +130,21 @@ async function addStyle(file, name = file.name?.replace(/\.[^.]*$/, "") || word(
   gallery.choose(style);
 }
 
+async function readyStyles() {
+  for (;;) {
+    try {
+      const ready = await impasto.styles();
+      parts.trouble.hidden = true;
+      return ready;
+    } catch (error) {
+      await showTrouble(error, STYLES_SECONDS);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * STYLES_SECONDS));
+    }
+  }
+}
+
 async function loadStyles() {
-  const ready = await impasto.styles();
+  const ready = await readyStyles();
   store.setGallery([...store.gallery, ...ready.map((style) => ({ ...style, key: style.id, picture: undefined }))]);
   const { ids, changes } = readLink();
   const styles = (await Promise.all(ids.slice(0, 4).map(linkedStyle))).filter(Boolean);
@@ -184,7 +191,7 @@ function drawBrushes() {
     setPainting(false);
     if (brush.painted) brush.clear();
   }
-  brush.style = Math.min(brush.style, Math.max(0, styles.length - 1)) || Math.min(1, styles.length - 1);
+  brush.style = Math.min(brush.style, Math.max(1, styles.length - 1));
   const buttons = styles.map((style, index) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -206,8 +213,8 @@ function setPainting(on) {
   viewer.locked = on;
 }
 
-function repainted(action) {
-  action();
+/** Where regions are painted they say which style acts, and the pad does no more. */
+function repainted() {
   parts.mix.hidden = store.choice.styles.length < 2 || brush.painted;
   runner.change(false);
 }
@@ -218,32 +225,37 @@ parts.feather.addEventListener("input", () => {
   brush.feather = parts.feather.value / 100;
   if (brush.painted) runner.change(true);
 });
-for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => repainted(() => brush[name]()));
+for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => {
+  brush[name]();
+  repainted();
+});
 addEventListener("keydown", (event) => {
   if (parts.paint.hidden || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
   event.preventDefault();
-  repainted(() => (event.shiftKey ? brush.redo() : brush.undo()));
+  brush[event.shiftKey ? "redo" : "undo"]();
+  repainted();
 });
 
 // Results and trouble
 
-runner.addEventListener("busy", ({ detail }) => {
+runner.addEventListener("busy", () => {
+  if (!store.photo || !store.choice.styles.length) return;
   parts.stage.setAttribute("aria-busy", "true");
-  if (store.photo && store.choice.styles.length && detail.size === "full") say(word("painting"));
+  say(word("painting"));
 });
 runner.addEventListener("idle", () => parts.stage.removeAttribute("aria-busy"));
-runner.addEventListener("result", async ({ detail: { size, result, newest } }) => {
+runner.addEventListener("result", async ({ detail: { size, result, asked } }) => {
   if (result.photo !== store.photo) return;
   parts.trouble.hidden = true;
   const address = URL.createObjectURL(result.picture);
-  await viewer.showResult(address, !store.photo.bitmap);
+  if (!(await viewer.showResult(address, !store.photo.bitmap))) return URL.revokeObjectURL(address);
   if (shown) URL.revokeObjectURL(shown);
   shown = address;
   parts.after.dataset.size = size;
-  if (size !== "full" || !newest) return;
-  full = result;
-  parts.keep.disabled = parts["open-save"].disabled = false;
+  if (size !== "full" || asked !== runner.newest) return;
   const { naturalWidth: w, naturalHeight: h } = parts.after;
+  full = { ...result, w, h };
+  parts.keep.disabled = parts["open-save"].disabled = false;
   say(word("painted", { s: result.seconds.toFixed(1), w, h }));
 });
 runner.addEventListener("trouble", ({ detail }) => showTrouble(detail.error, detail.seconds));
@@ -254,7 +266,7 @@ async function showTrouble(error, seconds) {
     const key = await askKey(parts);
     if (key) {
       impasto.key = key;
-      sessionStorage.setItem("key", key);
+      remember("key", key, "sessionStorage");
       return runner.again();
     }
   }
@@ -263,8 +275,9 @@ async function showTrouble(error, seconds) {
   if (seconds) text.textContent = word(offline ? "offline" : "busy", { n: seconds });
   else if (offline) text.textContent = word("offlineNow");
   else {
-    const details = error.errors?.length ? error.errors.map(({ detail }) => detail).join("; ") : error.message;
-    text.textContent = [details, error.remedy].filter(Boolean).join(" ");
+    // What is wrong with a field says what to do as well; else the remedy does.
+    const details = error.errors?.map(({ detail }) => detail).join(" ");
+    text.textContent = details || [error.message, error.remedy].filter(Boolean).join(" ");
   }
   const again = document.createElement("button");
   again.type = "button";
@@ -273,7 +286,8 @@ async function showTrouble(error, seconds) {
     parts.trouble.hidden = true;
     runner.again();
   });
-  parts.trouble.replaceChildren(text, again);
+  const futile = error instanceof ImpastoProblem && error.status < 500 && ![401, 429].includes(error.status);
+  parts.trouble.replaceChildren(text, ...(futile ? [] : [again]));
   parts.trouble.hidden = false;
 }
 
@@ -316,7 +330,7 @@ saveDialog(
     const { picture } = await impasto.stylize({ ...full.wish, format });
     return { picture, name: full.photo.name };
   },
-  () => `${parts.after.naturalWidth} × ${parts.after.naturalHeight}, ${Math.ceil(full.picture.size / 1000)} kB`,
+  () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {
@@ -333,7 +347,7 @@ parts["zoom-out"].addEventListener("click", () => viewer.zoomBy(1 / 1.5));
 parts["zoom-reset"].addEventListener("click", () => viewer.fit());
 
 function setLanguage(name) {
-  localStorage.setItem("language", name);
+  remember("language", name);
   speak(name);
   showLanguage();
   controls.translate();
@@ -352,9 +366,8 @@ parts.theme.addEventListener("click", () => {
     ? document.documentElement.dataset.theme === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches;
   const theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", theme);
+  remember("theme", theme);
   document.documentElement.dataset.theme = theme;
 });
 showLanguage();
-parts.painting.disabled = true;
-loadStyles().catch((error) => showTrouble(error).then(() => setTimeout(() => loadStyles().catch(showTrouble), 4000)));
+loadStyles();

@@ -4,7 +4,7 @@ const WORDS = {
   en: {
     skipToStyles: "Skip to the styles", tagline: "Your photo, painted.", kept: "Kept", api: "API", theme: "Light or dark",
     picture: "Picture", startTitle: "Choose a photo", startHint: "Drop one here, paste it, or take one of these.",
-    samples: "Sample photos", sample_portrait: "Astronaut", sample_cat: "Cat", sample_coffee: "Cup of coffee",
+    samples: "Sample photos", samplePortrait: "Astronaut", sampleCat: "Cat", sampleCoffee: "Cup of coffee",
     pick: "Your own photo…", camera: "Take a photo", compare: "Before and after",
     zoom: "Zoom", zoomIn: "Zoom in", zoomOut: "Zoom out", fit: "Fit", newPhoto: "Another photo…", keep: "Keep", keptNow: "Kept.",
     download: "Download", styles: "Styles", mix: "Mix", mixHint: "Choose two to four styles, then drag the point.",
@@ -26,7 +26,7 @@ const WORDS = {
   zh: {
     skipToStyles: "跳到风格", tagline: "让照片成为画作。", kept: "收藏", api: "API", theme: "浅色或深色",
     picture: "图片", startTitle: "选择一张照片", startHint: "拖放、粘贴，或选用下面的一张。",
-    samples: "示例照片", sample_portrait: "宇航员", sample_cat: "猫", sample_coffee: "一杯咖啡",
+    samples: "示例照片", samplePortrait: "宇航员", sampleCat: "猫", sampleCoffee: "一杯咖啡",
     pick: "自己的照片…", camera: "拍照", compare: "前后对比",
     zoom: "缩放", zoomIn: "放大", zoomOut: "缩小", fit: "适合", newPhoto: "换一张照片…", keep: "收藏", keptNow: "已收藏。",
     download: "下载", styles: "风格", mix: "混合", mixHint: "选择两到四种风格，然后拖动圆点。",
@@ -60,6 +60,7 @@ export function speak(wanted) {
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
   for (const element of document.querySelectorAll("[data-word-label]")) element.setAttribute("aria-label", word(element.dataset.wordLabel));
+  delete document.documentElement.dataset.unspoken;
 }
 
 export const spoken = () => language;
