@@ -4,7 +4,7 @@ from collections.abc import Sized
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.http.kept import KeptResults
@@ -25,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.info = Info("impasto", "The version, and what runs the network", registry=self._registry)
         self.requests = Counter(
             "impasto_requests",
             "Requests to /stylize by outcome: ok, client-disconnected, or the name of the problem answered",
