@@ -3,8 +3,8 @@
     serve run deploy.ray.impasto_serve:application          # from the project's folder
     serve deploy deploy/ray/serve.yaml                      # on a cluster that runs
 
-Each replica is the whole service, with its own worker and memory; the IMPASTO_* variables of its process are its settings.
-Ray chooses where it runs, sends it requests, and lets it finish what it has when there is less to do.
+Each replica is the whole service, with its own worker and memory; its settings are the IMPASTO_* variables of its
+process. Ray chooses where it runs, sends it requests, and lets it finish what it has when there is less to do.
 """
 
 from fastapi import FastAPI
