@@ -8,7 +8,7 @@ import click
 COMMANDS: Final = {
     "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
     "health": ("app.commands.health", "Ask the service on this machine whether it lives, for health checks."),
-    "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, here or by a service."),
+    "stylize": ("app.commands.stylize", "Repaint photos and videos in the style of pictures, here or by a service."),
     "keys": ("app.commands.keys", "Make keys for a service that is not open to everybody."),
     "train": ("app.commands.train", "Train a decoder on folders of photos and paintings."),
     "evaluate": ("app.commands.evaluate", "Judge decoders, or another program's results, on pairs of pictures."),
@@ -17,7 +17,7 @@ COMMANDS: Final = {
 
 
 # What a service is installed without, and the extra that brings it.
-EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis"}
+EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis", "av": "video", "cv2": "video"}
 
 
 class LazyGroup(click.Group):

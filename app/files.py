@@ -46,3 +46,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush(path: Path) -> None:
+    """Have a file that is written on disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from app.images.errors import ImageError, TooManyPixels
 from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
-from app.options import Options
+from app.options import Controls, Options
 from app.queue.work import Style, StylePicture, Work
 from app.styles.library import StyleLibrary
 
@@ -101,8 +101,8 @@ def prepare(
         seen = visible(photo.rgb, photo.alpha)
     except ImageError as error:
         raise FieldError("content", error) from None
-    codes = [_style(source, seen, options, library, limits, codec) for source in styles]
-    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits, codec) for n, mask in enumerate(masks)]
+    codes = [read_style(source, seen, options, library, limits, codec) for source in styles]
+    grids = [read_mask(f"mask[{n}]", mask, height, width, seen.box, limits, codec) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
     # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
@@ -189,10 +189,13 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(
-    source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits, codec: Codec
+def read_style(
+    source: StyleSource, photo: Visible, options: Controls, library: StyleLibrary, limits: Limits, codec: Codec = HERE
 ) -> Style:
-    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
+    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for.
+
+    Raises FieldError, StyleForgotten.
+    """
     match = options.preserve_color == "match"
     if not match and (code := library.find_code(source.name, options.style_size)):
         return code
@@ -215,13 +218,22 @@ def _style(
     return StylePicture(seen.rgb, source.name, options.style_size, seen.alpha)
 
 
-def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits, codec: Codec) -> Picture:
-    """A mask of a picture's `box` at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
+def read_mask(
+    field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits, codec: Codec = HERE
+) -> Picture:
+    """A mask of a picture's `box` at the size of relu4_1, as `grid` has it.
+
+    Raises FieldError.
+    """
     try:
         grey = codec.decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
-    grey = grey[box]
+    return grid(grey[box])
+
+
+def grid(grey: Picture) -> Picture:
+    """A mask (H, W) at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
     rows, columns = feature_grid(*grey.shape)
     means: Picture = pad(grey).reshape(rows, STRIDE, columns, STRIDE).mean(axis=(1, 3)).round().astype(np.uint8)
     return means

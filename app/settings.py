@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     default_size: int = Field(1024, ge=1, description="longest side of a result when none is asked for, in pixels")
     max_style_size: int = Field(1024, ge=16, description="longest side a style is read at, in pixels")
 
+    max_video_bytes: int = Field(500_000_000, ge=1, description="largest video file, in bytes")
+    max_video_pixels: int = Field(9_000_000, ge=1, description="most pixels a frame of a video may have")
+    max_video_frames: int = Field(36_000, ge=1, description="most frames a video may have")
+    max_video_seconds: float = Field(600.0, gt=0, description="longest a video may take, in seconds")
+
     request_timeout: float = Field(60.0, gt=0, le=3600, description="time a request may take in all, in seconds")
     upload_timeout: float = Field(30.0, gt=0, le=3600, description="time an upload may take, in seconds")
     max_uploads: int = Field(

@@ -1,9 +1,10 @@
 """Where the results of `impasto stylize` come from: the engine on this machine, or a service."""
 
-import io
+import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -58,11 +59,8 @@ class FromEngine:
         """As Source.paint."""
         try:
             with ExitStack() as stack:
-                photo, *rest = [stack.enter_context(_opened(path)) for path in (content, *styles, *masks)]
-                sources = [
-                    StyleSource(str(path), style_id(file), file)
-                    for path, file in zip(styles, rest[: len(styles)], strict=True)
-                ]
+                photo, *rest = [stack.enter_context(path.open("rb")) for path in (content, *styles, *masks)]
+                sources = sources_of(styles, rest[: len(styles)])
                 prepared = prepare(photo, sources, rest[len(styles) :], self._options, self._library, self._limits)
             (result,) = complete(batch_steps(self._engine, [prepared.work], self._library))
             own = prepared.photo.format if prepared.photo.format in SUFFIXES else "jpeg"
@@ -87,7 +85,7 @@ class FromService:
     def paint(self, content: Path, styles: Sequence[Path], masks: Sequence[Path], format: str | None) -> Painted:
         """As Source.paint. Raises app.client.Unreachable where no answer comes."""
         try:
-            with _opened(content) as photo:
+            with content.open("rb") as photo:
                 options = {**self._given, "format": format}
                 result = self._client.stylize(photo.read(), styles, mask=masks, **options)
         except ImpastoProblem as problem:
@@ -99,5 +97,19 @@ class FromService:
         return Painted(result.data, result.media_type.removeprefix("image/"), width, height)
 
 
-def _opened(path: Path) -> BinaryIO:
-    return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path.open("rb")
+def sources_of(styles: Sequence[Path], files: Sequence[BinaryIO]) -> list[StyleSource]:
+    """Styles as errors name them, with their files."""
+    return [StyleSource(str(path), style_id(file), file) for path, file in zip(styles, files, strict=True)]
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[Path]:
+    """The file, or one of what comes from standard input."""
+    if path != STANDARD:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "stdin"
+        with file.open("wb") as opened:
+            shutil.copyfileobj(sys.stdin.buffer, opened)
+        yield file

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Container, Sequence, Set
+from collections.abc import Callable, Container, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from app.client import Impasto, ImpastoError, Unreachable
-from app.commands.results import STANDARD, SUFFIXES, FromEngine, FromService, NotPainted, Source
+from app.commands.results import STANDARD, SUFFIXES, FromEngine, FromService, NotPainted, Source, on_disk
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import EngineUnavailable
@@ -26,9 +27,17 @@ from app.images.sniff import PICTURE_SUFFIXES
 from app.network.weights import WeightsError
 from app.options import MAX_STYLES, Options
 from app.settings import Settings, WrongSettings, read_settings
+from app.video.formats import VIDEO_SUFFIXES
+from app.video.options import VideoOptions
+from app.video.read import is_video
+from app.video.sniff import MOVIES, kind_of
 
+if TYPE_CHECKING:
+    from app.commands.videos import Videos
+
+VIDEO_FORMATS: Final = tuple(VIDEO_SUFFIXES)
 MOST_TOLD: Final = 5
-FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
+FORMATS: Final = {suffix: format for format, suffix in (SUFFIXES | VIDEO_SUFFIXES).items()} | {".jpeg": "jpeg"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,16 @@ class Task:
     content: Path
     styles: tuple[Path, ...]
     name: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The controls of photos and those of videos, and the format asked for, which is of the one or the other."""
+
+    photo: Options
+    video: VideoOptions
+    format: str | None
+    keyframes: str | None
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -75,10 +94,18 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--format",
-    type=click.Choice(list(SUFFIXES)),
-    help="File format of the results; when absent, the output's suffix decides, else the photo's own format.",
+    type=click.Choice([*SUFFIXES, *VIDEO_FORMATS]),
+    help="File format of the results; when absent, the output's suffix decides, else the content: a photo's own, mp4 "
+    "of most videos.",
 )
 @click.option("--quality", type=int, help=Options.model_fields["quality"].description)
+@click.option("--steadiness", type=float, help=VideoOptions.model_fields["steadiness"].description)
+@click.option(
+    "--keyframes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file that tells what styles, weights and strength are at some moments of a video.",
+)
+@click.option("--resume", is_flag=True, help="Go on with videos that were begun and not finished.")
 @click.option(
     "-o",
     "--output",
@@ -105,18 +132,20 @@ def stylize(
     weights: tuple[float, ...],
     output: Path | None,
     recursive: bool,
+    resume: bool,
     server: str,
     key: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Repaint photos (CONTENT: files, folders, or - for standard input) in the style of pictures.
+    """Repaint photos and videos (CONTENT: files, folders, or - for standard input) in the style of pictures.
 
     \b
     impasto stylize photo.jpg --style painting.jpg -o out.jpg
     impasto stylize photo.jpg --style a.jpg --style b.jpg --weight 2 --weight 1 -o blend.jpg
     impasto stylize holiday/ --style museum/ -o results/       every photo in every style
     impasto stylize -r photos/ --style painting.jpg -o out/    with all folders below, kept apart as they are
+    impasto stylize clip.mp4 --style painting.jpg -o out.mp4   a video, with its sound
     camera | impasto stylize - --style painting.jpg -o - | display
     impasto stylize holiday/ --style painting.jpg -o out/ --server http://gallery.example
 
@@ -127,17 +156,20 @@ def stylize(
         raise click.UsageError("-o - and --json both want standard output")
     tasks = _tasks(content, styles, recursive)
     settings = None if server else _settings()
-    options = _options(weights, given, len(tasks[0].styles), len(masks), settings)
+    asked = _asked(weights, given, len(tasks[0].styles), len(masks), settings)
     files = (*masks, *(path for task in tasks for path in (task.content, *task.styles)))
     inputs = {path.resolve() for path in files if path != STANDARD}
-    file, folder = _output(tasks, output, options, inputs)
+    file, folder = _output(tasks, output, asked.format, inputs)
     with ExitStack() as stack:
         source: Source
+        videos = None
         if settings is None:
-            source = FromService(stack.enter_context(_service(server, key)), options)
+            source = FromService(stack.enter_context(_service(server, key)), asked.photo)
         else:
-            source = FromEngine(_engine(settings), settings, options)
-        failures = _all(tasks, Run(source, options.format, masks, inputs), file, folder, as_json)
+            engine = _engine(settings)
+            source = FromEngine(engine, settings, asked.photo)
+            videos = partial(_videos, engine, settings, asked.video, masks, asked.keyframes, resume)
+        failures = _all(tasks, Run(source, videos, asked.format, masks, inputs), file, folder, as_json)
     if failures:
         raise click.ClickException(f"{failures} of {len(tasks)} could not be stylised")
 
@@ -179,45 +211,88 @@ def _all(tasks: Sequence[Task], run: "Run", file: Path | None, folder: Path, as_
             tqdm.write(json.dumps(report), file=sys.stdout)
         elif "error" in report:
             tqdm.write(f"{report['content']}: {report['error']}", file=sys.stderr)
-        elif report["output"] != str(STANDARD):
-            tqdm.write(f"{report['output']}  {report['width']}x{report['height']}  {report['seconds']:.2f} s")
+        else:
+            for note in report.get("notes", ()):
+                tqdm.write(f"{report['content']}: {note}", file=sys.stderr)
+            if report["output"] != str(STANDARD):
+                frames = f"  {report['frames']} frames" if "frames" in report else ""
+                size = f"{report['width']}x{report['height']}{frames}"
+                tqdm.write(f"{report['output']}  {size}  {report['seconds']:.2f} s")
     return failures
 
 
 class Run:
-    """What stays the same from one picture to the next."""
+    """What stays the same from one content to the next. `videos` is made where there is one, and None by a service."""
 
-    def __init__(self, source: Source, format: str | None, masks: Sequence[Path], inputs: Set[Path]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        videos: "Callable[[], Videos] | None",
+        format: str | None,
+        masks: Sequence[Path],
+        inputs: Set[Path],
+    ) -> None:
         self.source = source
         self.format = format
         self.masks = masks
         self.inputs = inputs
+        self._new_videos = videos
+
+    @cached_property
+    def videos(self) -> "Videos":
+        """Raises NotPainted where there are none; ImportError where what they need is not installed."""
+        if self._new_videos is None:
+            raise NotPainted("videos are jobs of a service: POST it to /jobs there, or leave --server out")
+        return self._new_videos()
 
     def one(self, task: Task, file: Path | None, folder: Path) -> dict[str, Any]:
-        """Stylise one picture into `file`, else into `folder` under the task's name, and tell about it.
+        """Stylise one photo or video into `file`, else into `folder` under the task's name, and tell about it.
 
         A fault of its files is told, not raised.
         """
         since = time.perf_counter()
         report: dict[str, Any] = {"content": str(task.content), "styles": [str(style) for style in task.styles]}
         wanted = self.format or (FORMATS.get(file.suffix.lower()) if file else None)
+
+        def target(suffix: str) -> Path:
+            path = file or folder / (task.name + suffix)
+            if path.resolve() in self.inputs:
+                raise NotPainted(f"{path}: is one of the inputs; choose another output")
+            return path
+
         try:
-            painted = self.source.paint(task.content, task.styles, self.masks, wanted)
-        except NotPainted as fault:
+            with on_disk(task.content) as content:
+                made = self._made(content, task.styles, target, wanted)
+        except (NotPainted, OSError) as fault:
             return {**report, "error": str(fault)}
-        path = file or folder / (task.name + SUFFIXES[painted.format])
-        if path.resolve() in self.inputs:
-            return {**report, "error": f"{path}: is one of the inputs; choose another output"}
+        return {**report, **made, "seconds": round(time.perf_counter() - since, 3)}
+
+    def _made(
+        self, content: Path, styles: Sequence[Path], target: Callable[[str], Path], wanted: str | None
+    ) -> dict[str, Any]:
+        """Raises NotPainted."""
+        if wanted not in SUFFIXES and is_video(content):
+            return self.videos.one(content, styles, target, wanted)
+        if wanted in VIDEO_FORMATS:
+            raise NotPainted(f"this is no video, and can't be written as {wanted}")
+        if kind_of(content) in MOVIES:
+            raise NotPainted(f"a video can't be written as {wanted}: use {', '.join(VIDEO_FORMATS)}")
+        painted = self.source.paint(content, styles, self.masks, wanted)
+        path = target(SUFFIXES[painted.format])
         try:
             if path == STANDARD:
                 sys.stdout.buffer.write(painted.data)
             else:
                 write_whole(path, painted.data)
         except OSError as error:
-            return {**report, "error": f"{path}: cannot be written ({error.strerror})"}
-        seconds = round(time.perf_counter() - since, 3)
-        size = {"width": painted.width, "height": painted.height}
-        return {**report, "output": str(path), **size, "seconds": seconds}
+            raise NotPainted(f"{path}: cannot be written ({error.strerror})") from None
+        return {"output": str(path), "width": painted.width, "height": painted.height}
+
+
+def _videos(*parts: Any) -> "Videos":
+    from app.commands.videos import Videos
+
+    return Videos(*parts)
 
 
 def _tasks(content: Sequence[Path], styles: Sequence[Path], recursive: bool) -> list[Task]:
@@ -265,19 +340,32 @@ def _pictures(path: Path, below: bool = False) -> list[tuple[Path, Path]]:
     return [(picture, picture.parent.relative_to(path)) for picture in found.pictures]
 
 
-def _options(
+def _asked(
     weights: Sequence[float], given: dict[str, Any], styles: int, masks: int, settings: Settings | None
-) -> Options:
+) -> Asked:
     if weights and len(weights) != styles:
         raise click.UsageError(f"--weight: one per style, or none; {styles} styles, {len(weights)} weights")
     if masks and masks != styles:
         raise click.UsageError(f"--mask: one per style, or none; {styles} styles, {masks} masks")
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in given.items() if value is not None} | {"weight": tuple(weights)}
+    keyframes, format = _text(values.pop("keyframes", None)), values.pop("format", None)
+    of_video = {name: values.pop(name) for name in ("steadiness",) if name in values}
+    if format:
+        (values if format in SUFFIXES else of_video)["format"] = format
     limits = {"size": settings.max_size, "style_size": settings.max_style_size} if settings else {}
     try:
-        return Options.model_validate({**values, "weight": tuple(weights)}, context=limits)
+        photo = Options.model_validate(values, context=limits)
+        video = VideoOptions.model_validate({**values, "format": None, **of_video}, context=limits)
     except ValidationError as invalid:
         raise click.UsageError("; ".join(_fault(error, limits) for error in invalid.errors())) from None
+    return Asked(photo, video, format, keyframes)
+
+
+def _text(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--keyframes: {file} cannot be read ({error})") from None
 
 
 def _fault(error: ErrorDetails, limits: Container[str]) -> str:
@@ -289,7 +377,7 @@ def _fault(error: ErrorDetails, limits: Container[str]) -> str:
 
 
 def _output(
-    tasks: Sequence[Task], output: Path | None, options: Options, inputs: Set[Path]
+    tasks: Sequence[Task], output: Path | None, format: str | None, inputs: Set[Path]
 ) -> tuple[Path | None, Path]:
     """The one file results go to, if it is one; and the folder they go to otherwise."""
     if output is None:
@@ -304,7 +392,7 @@ def _output(
         if not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"{output}: is a file; {len(tasks)} results need a folder")
         return None, output
-    if output.suffix.lower() not in FORMATS and options.format is None:
+    if output.suffix.lower() not in FORMATS and format is None:
         raise click.UsageError(f"{output}: can't write {output.suffix}; use {', '.join(FORMATS)} or --format")
     if output.resolve() in inputs:
         raise click.UsageError(f"{output}: is one of the inputs; choose another output")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.access.clients import Client
@@ -126,6 +127,7 @@ class Service:
         loop = asyncio.get_running_loop()
         self.library.start()
         await loop.run_in_executor(None, self.queue.start)
+        self.metrics.info.info({"version": version("impasto"), "engine": self.queue.engine_name})
         self._processes = await loop.run_in_executor(None, configured_processes, self.settings)
         await self.jobs.start()
 

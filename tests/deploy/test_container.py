@@ -28,7 +28,7 @@ COPIED = [
     source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in shlex.split(line)[1:-1]
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVICES = ("impasto", "impasto-gpu")
+SERVICES = ("impasto", "impasto-gpu", "replica", "jobs")
 
 
 def last(instruction: str) -> str:
@@ -198,10 +198,11 @@ def test_a_service_is_locked_down_and_bounded(name: str) -> None:
 
 def test_each_service_keeps_jobs_in_a_volume_of_its_own() -> None:
     assert ENVIRONMENT["IMPASTO_DATA_DIR"] == last("VOLUME")
-    mounted = [compose_service(name)["volumes"] for name in SERVICES]
-    volumes = [one[0].removesuffix(f":{last('VOLUME')}") for one in mounted]
+    of_services = [volume for service in compose()["services"].values() for volume in service.get("volumes", ())]
+    volumes = [volume.partition(":")[0] for volume in of_services if volume.endswith(f":{last('VOLUME')}")]
+    assert len(volumes) == 3
     assert len(set(volumes)) == len(volumes)
-    assert set(volumes) == set(compose()["volumes"])
+    assert {*volumes, "prometheus"} == set(compose()["volumes"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
