@@ -13,6 +13,8 @@ from app.engine import create
 from app.engine.create import EngineUnavailable, create_engine
 from app.engine.faults import device_failed
 from app.engine.processor import native_precisions
+from app.evaluation.device import chosen_device
+from app.evaluation.errors import EvaluationError
 
 WITHOUT = """
 import logging, sys
@@ -139,13 +141,34 @@ def test_a_gpu_that_cannot_run_the_network_is_refused_in_one_line(
     def to_device(self: torch.nn.Module, *_: object, **__: object) -> torch.nn.Module:
         raise error
 
-    monkeypatch.setattr(create, "_cuda_devices", lambda: 1)
+    monkeypatch.setattr(create, "cuda_devices", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.nn.Module, "to", to_device)
     with pytest.raises(EngineUnavailable, match=advice) as refused:
         create_engine("torch", "cuda")
     assert "\n" not in str(refused.value)
     assert device_failed(refused.value) is failed
+
+
+def test_a_driver_too_old_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init() -> None:
+        raise RuntimeError(
+            "The NVIDIA driver on your system is too old (found version 12020). Please update your GPU driver by "
+            "downloading and installing a new version from the URL: http://www.nvidia.com/Download/index.aspx"
+        )
+
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = (
+        r"is not there: torch finds no CUDA device "
+        r"\(The NVIDIA driver on your system is too old \(found version 12020\)\); "
+        r"update the driver, or install a torch for an older CUDA; "
+    )
+    with pytest.raises(EngineUnavailable, match=said + "set the device to 'auto' or 'cpu'"):
+        create_engine("torch", "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(EvaluationError, match=said + "try --device auto"):
+        chosen_device("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
