@@ -26,6 +26,8 @@ from app.http.problems import (
 MAX_PARTS: Final = 64
 MAX_PART_HEADERS: Final = 32
 MAX_TEXT_BYTES: Final = 1024
+SCORES: Final = ("keyframes",)  # fields that are written by programs
+MAX_SCORE_BYTES: Final = 65_536
 MAX_NAME: Final = 255
 MAX_FILES: Final = 17
 MAX_PREAMBLE_BYTES: Final = 1 << 16
@@ -238,12 +240,13 @@ class _Reader:
                 raise Problem(MALFORMED_MULTIPART, text, limit=MAX_PREAMBLE_BYTES)
         elif self._file is None:
             self._text += data[start:end]
-            if len(self._text) > MAX_TEXT_BYTES:
+            most = MAX_SCORE_BYTES if self._name in SCORES else MAX_TEXT_BYTES
+            if len(self._text) > most:
                 raise Problem(
                     FIELD_TOO_LARGE,
-                    f"{self._name} has more than {MAX_TEXT_BYTES} bytes of text",
+                    f"{self._name} has more than {most} bytes of text",
                     field=self._name,
-                    limit=MAX_TEXT_BYTES,
+                    limit=most,
                 )
         else:
             self._file.size += end - start

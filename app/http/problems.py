@@ -51,6 +51,20 @@ UNREADABLE_IMAGE = ProblemType(
     f"Do what the detail says; what is read are whole {FORMATS} files.",
     "content: the file is empty",
 )
+UNREADABLE_VIDEO = ProblemType(
+    "unreadable-video",
+    422,
+    "A file is not a video that can be used",
+    "Do what the detail says; what is read are MP4, MOV, WebM, MKV, GIF, and animated WebP and PNG.",
+    "content: Nothing of the video can be decoded: send it whole, in H.264, HEVC, VP9 or AV1.",
+)
+VIDEO_TOO_LARGE = ProblemType(
+    "video-too-large",
+    413,
+    "A video is longer or larger than the limit",
+    "Send a shorter or a smaller one: the limit is of what unit tells, seconds, frames, pixels of a frame, or bytes.",
+    "content: The video takes 3,600 seconds or more and the limit is 600: send a shorter one.",
+)
 TOO_MANY_PIXELS = ProblemType(
     "too-many-pixels",
     413,

@@ -11,12 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, Final, ParamSpec, TypeVar
 
 from app.access.clients import Client
 from app.access.keys import Keys
 from app.access.limits import Limits
-from app.configured import configured_processes, picture_limits
+from app.configured import configured_processes, picture_limits, video_limits
 from app.engine.base import Engine
 from app.http.kept import KeptResults
 from app.http.metrics import Metrics
@@ -34,6 +35,7 @@ from app.jobs.photos import Photos
 from app.jobs.record import Job
 from app.jobs.retention import Retention
 from app.jobs.store import Store
+from app.jobs.work import Kind
 from app.queue.batching import BatchingQueue
 from app.queue.hooks import Hooks
 from app.queue.work import Refused
@@ -50,6 +52,7 @@ STOP_SECONDS: Final = 1.0
 LAST_SECONDS: Final = 1.0
 
 EXIT_STATUS: Final = 1
+NEEDED_FOR_VIDEOS: Final = ("av", "cv2")  # what the extra `video` brings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -250,9 +253,14 @@ class Service:
             settings.job_attempts,
             Retention(settings.jobs_keep_seconds, settings.jobs_keep_bytes),
         )
+        kinds: list[Kind] = [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))]
+        if all(find_spec(package) for package in NEEDED_FOR_VIDEOS):
+            from app.jobs.videos import Videos
+
+            kinds.insert(0, Videos(self.library, video_limits(settings), self.limits))
         return Jobs(
             settings.data_dir or default_folder(),
-            [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))],
+            kinds,
             self.queue,
             limits,
             self._callbacks if settings.callback_hosts else None,

@@ -15,7 +15,7 @@ from app.images.decode import Picture, decode_style
 from app.images.encode import MEDIA_TYPES, encode
 from app.images.errors import ImageError
 from app.images.negotiation import choose_format
-from app.jobs.work import Fault, Order, Painter, Plan, Progress, Result, Steps, Upload
+from app.jobs.work import Fault, Order, Painter, Plan, Progress, Result, Steps, Upload, invalid
 from app.pipeline import FieldError, Limits, Prepared, SizeError, StyleSource, fault, finish, prepare, unreadable
 from app.queue.work import WorkFailed
 from app.styles.library import StyleLibrary
@@ -87,7 +87,7 @@ class Photos:
                 problem, detail, members = fault(unreadable(error, styles, masks, order.options, self._limits))
                 raise Fault(problem, detail, **members) from None
             except SizeError as error:
-                raise _invalid("size", str(error), error.limit) from None
+                raise invalid("size", str(error), error.limit) from None
 
 
 class PhotosWork:
@@ -142,7 +142,7 @@ class PhotosWork:
         try:
             body = finish(prepared, future.result().pixels, options, format)
         except FieldError as error:
-            raise _invalid(error.field, str(error)) from None
+            raise invalid(error.field, str(error)) from None
         write_whole(self._order.folder / f"{n:05}.{SUFFIXES[format]}", body)
         small = decode_style(BytesIO(body), max_pixels=prepared.photo.rgb.size, size=PREVIEW_SIDE)
         write_whole(self._preview, encode(small, None, "jpeg", PREVIEW_QUALITY))
@@ -170,8 +170,3 @@ class PhotosWork:
     def _name(self, n: int, part: Path) -> str:
         stem = NOT_IN_NAMES.sub("_", PurePath(self._order.contents[n].name).stem)[:100].strip(" .")
         return f"{stem or 'photo'}{part.suffix}"
-
-
-def _invalid(field: str, detail: str, limit: int | None = None) -> Fault:
-    error = {"field": field, "detail": detail, **({} if limit is None else {"limit": limit})}
-    return Fault("invalid-request", f"wrong or missing: {field}", errors=[error])

@@ -28,6 +28,12 @@ class Fault(Exception):
         self.members = members
 
 
+def invalid(field: str, detail: str, limit: float | None = None) -> Fault:
+    """A field that is missing or wrong, of which `limit` is the most or the least."""
+    error = {"field": field, "detail": detail, **({} if limit is None else {"limit": limit})}
+    return Fault("invalid-request", f"wrong or missing: {field}", errors=[error])
+
+
 class Stopped(Exception):
     """The job is to stop now, cancelled or until the service starts again: let it pass."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from PIL import Image
@@ -19,11 +19,11 @@ LEAST_DURATION: Final = 20
 DEFAULT_DURATION: Final = 100
 
 
-def is_animated(path: Path, kind: str) -> bool:
+def is_animated(file: BinaryIO, kind: str) -> bool:
     """Whether a GIF, WebP or PNG has more than one frame."""
     try:
-        with Image.open(path, formats=(kind,)) as image:
-            return bool(getattr(image, "is_animated", False))
+        image = Image.open(file, formats=(kind,))
+        return bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow raises nearly anything on bad bytes
         return False
 

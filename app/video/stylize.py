@@ -7,7 +7,7 @@ the length.
 import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -37,6 +37,7 @@ from app.video.store import State, Store
 from app.video.writer import SEGMENT, Prepared, Writer
 
 READ_AHEAD: Final = 4
+STEP_SECONDS: Final = 0.5
 IN_FLIGHT: Final = 2  # frames that wait for the network or are in it, so that it never waits for the next
 WRITE_BEHIND: Final = 4
 VERSION: Final = 1  # of what is kept in the folder
@@ -137,7 +138,7 @@ class Stylisation:
         folder: Path,
     ) -> None:
         self._request = request
-        self._plan = plan
+        self.plan = plan
         self._library = library
         self._pictures = pictures
         self._folder = folder
@@ -148,12 +149,16 @@ class Stylisation:
         )
         self._masks = Masks(request.masks, plan.size, limits, pictures)
 
+    def check(self) -> None:
+        """Read the styles, as the first step does. Raises FieldError, StyleForgotten, VideoError."""
+        self._styles()
+
     def steps(self, painter: Painter) -> Generator[Progress, None, Report]:
         """Do what is left, a step a frame. It may be left at any of them, and gone on with by another Stylisation.
 
         Raises VideoError, FieldError, StyleForgotten, OSError, and what the painter does.
         """
-        plan, options = self._plan, self._request.options
+        plan, options = self.plan, self._request.options
         store = Store(self._folder, self._fingerprint())
         sound = Sound(self._request.source, plan.info.kind, plan.info.start, plan.format)
         state = store.state
@@ -162,24 +167,32 @@ class Stylisation:
         with ahead(self._prepared(store.frames, state), READ_AHEAD) as frames, Behind(WRITE_BEHIND) as behind:
             flying: deque[tuple[Prepared, Future[Done] | None]] = deque()
             done = store.frames
-            while True:
-                prepared = next(frames, None)
-                if prepared is not None:
-                    flying.append((prepared, painter.paint(prepared.work) if prepared.work else None))
-                if prepared is None and not flying:
-                    break
-                if prepared is None or len(flying) >= IN_FLIGHT:
-                    first, painted = flying.popleft()
-                    behind.call(writer.add, first, painted.result().pixels if painted else None)
-                    done += 1
-                    yield Progress(done, total, store.frames, writer.newest)
+            try:
+                while True:
+                    prepared = next(frames, None)
+                    if prepared is not None:
+                        flying.append((prepared, painter.paint(prepared.work) if prepared.work else None))
+                    if prepared is None and not flying:
+                        break
+                    if prepared is None or len(flying) >= IN_FLIGHT:
+                        first, painted = flying[0]
+                        while painted and not wait([painted], STEP_SECONDS).done:
+                            yield Progress(done, total, store.frames, None)
+                        behind.call(writer.add, first, painted.result().pixels if painted else None)
+                        flying.popleft()
+                        done += 1
+                        yield Progress(done, total, store.frames, writer.newest)
+            finally:
+                for _, painted in flying:
+                    if painted:
+                        painted.cancel()
             behind.finish()
         writer.finish()
         yield Progress(done, done, store.frames, writer.newest)
         return self._joined(store, sound)
 
     def _joined(self, store: Store, sound: Sound) -> Report:
-        plan = self._plan
+        plan = self.plan
         time_base = plan.info.time_base
         last = store.parts[-1]
         part, path = self._folder / f"{RESULT}.part", self._folder / f"{RESULT}.{plan.format}"
@@ -200,8 +213,8 @@ class Stylisation:
             "keyframes": request.keyframes,
             "styles": [style.name for style in request.styles],
             "options": request.options.model_dump(mode="json"),
-            "format": self._plan.format,
-            "size": self._plan.size,
+            "format": self.plan.format,
+            "size": self.plan.size,
         }
 
     def _prepared(self, skip: int, state: State) -> Iterator[Prepared]:
@@ -209,14 +222,14 @@ class Stylisation:
         styles = self._styles()
         steadiness = self._request.options.steadiness
         follower = Follower(steadiness, state) if steadiness > 0 else None
-        for frame in self._plan.video.frames(self._plan.size, skip):
+        for frame in self.plan.video.frames(self.plan.size, skip):
             seen = _seen(frame)
             if seen is None:
                 if follower:
                     follower.forget()
                 yield Prepared(frame)
                 continue
-            seconds = float(frame.ticks * self._plan.info.time_base)
+            seconds = float(frame.ticks * self.plan.info.time_base)
             share = self._share(seconds)
             work = Work(seen.rgb, styles, share, None, seen.alpha)
             last = (frame.index + 1) % SEGMENT == 0
@@ -239,7 +252,7 @@ class Stylisation:
         return tuple(_named(style) if isinstance(style, StylePicture) else style for style in styles)
 
     def _first(self) -> Visible:
-        for frame in self._plan.video.frames(self._plan.size):
+        for frame in self.plan.video.frames(self.plan.size):
             if seen := _seen(frame):
                 return seen
         raise UnreadableVideo("All of the video is transparent: there is nothing to be painted.")
