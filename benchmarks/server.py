@@ -12,6 +12,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import httpx
 
 
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 def running_server(*options: str) -> AbstractContextManager[str]:
     """`impasto serve`, ready; gives its base URL."""
     return running("app", "/readyz", "serve", "--log-level", "warning", *options, "--port")
@@ -20,9 +28,7 @@ def running_server(*options: str) -> AbstractContextManager[str]:
 @contextmanager
 def running(module: str, ready_path: str, *arguments: str) -> Iterator[str]:
     """Run a module with a free port as its last argument, until `ready_path` answers; give its base URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", module, *arguments, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
