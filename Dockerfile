@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/containers.md.
+# Impasto as a container. VARIANT=cpu (default) or cuda; see docs/operations.md.
 
 FROM python:3.11-slim AS build
 ARG VARIANT=cpu
@@ -15,13 +15,14 @@ RUN case "$VARIANT" in \
 WORKDIR /src
 COPY pyproject.toml ./
 # The other dependencies without the sources: a change of code installs nothing again.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], *p['optional-dependencies']['redis'], *p['optional-dependencies']['otel'], sep='\n')" \
       > requirements.txt \
     && pip install -r requirements.txt
 COPY README.md LICENSE ./
 COPY models models
 COPY app app
-RUN pip install --no-deps .
+RUN pip install --no-deps . && mkdir /data
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Impasto" \
@@ -36,7 +37,11 @@ ENV PATH=/opt/impasto/bin:$PATH \
     IMPASTO_HOST=0.0.0.0 \
     IMPASTO_PORT=8000 \
     IMPASTO_DRAIN_SECONDS=5 \
-    IMPASTO_ADDRESS_FILE=/tmp/impasto.address
+    IMPASTO_ADDRESS_FILE=/tmp/impasto.address \
+    IMPASTO_DATA_DIR=/data
+# Jobs are kept here. A volume takes over whose it is, so that user 10001 can write to it.
+COPY --from=build --chown=10001:10001 /data /data
+VOLUME /data
 # By number, so that Kubernetes can tell it is not root.
 USER 10001:10001
 WORKDIR /tmp

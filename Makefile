@@ -20,7 +20,7 @@ serve: $(VENV)/.serve  ## set up what is missing and serve on http://$(HOST):$(P
 	$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev  ## set up what is missing and run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -8,15 +8,23 @@ import click
 COMMANDS: Final = {
     "serve": ("app.commands.serve", "Serve POST /stylize over HTTP."),
     "health": ("app.commands.health", "Ask the service on this machine whether it lives, for health checks."),
-    "stylize": ("app.commands.stylize", "Repaint photos in the style of pictures, without a server."),
+    "stylize": ("app.commands.stylize", "Repaint photos and videos in the style of pictures, here or by a service."),
+    "keys": ("app.commands.keys", "Make keys for a service that is not open to everybody."),
     "train": ("app.commands.train", "Train a decoder on folders of photos and paintings."),
     "evaluate": ("app.commands.evaluate", "Judge decoders, or another program's results, on pairs of pictures."),
     "weights": ("app.commands.weights", "Look into weights files, and make them of public checkpoints."),
 }
 
 
-# What only training needs, and a service is installed without.
-TRAINING: Final = ("torchvision", "tensorboard")
+# What a service is installed without, and the extra that brings it.
+EXTRAS: Final = {
+    "torchvision": "train",
+    "tensorboard": "train",
+    "redis": "redis",
+    "opentelemetry": "otel",
+    "av": "video",
+    "cv2": "video",
+}
 
 
 class LazyGroup(click.Group):
@@ -27,9 +35,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ImportError as error:
             package = (error.name or "").partition(".")[0]
-            if package not in TRAINING:
+            if package not in EXTRAS:
                 raise
-            raise click.ClickException(f"{package} is not installed: pip install 'impasto[train]'") from None
+            text = f"{package} is not installed: pip install 'impasto[{EXTRAS[package]}]'"
+            raise click.ClickException(text) from None
         except RuntimeError as error:
             # What a torchvision raises on its import beside a torch of another build.
             if "operator torchvision::" not in str(error):

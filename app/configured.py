@@ -8,6 +8,7 @@ from app.engine.tiles import Limits as Tiles
 from app.images.processes import Processes
 from app.pipeline import Limits
 from app.settings import Settings
+from app.video.frames import Limits as VideoLimits
 
 # Of a pixel: RGB and alpha; and what a file of it takes at most, where it is noise.
 BYTES_IN: Final = 4
@@ -27,12 +28,20 @@ def configured_engine(settings: Settings, device: str | None = None) -> Engine:
         encoder=settings.encoder_weights,
         decoder=settings.decoder_weights,
         limits=Tiles(tile_width=settings.tile_size, feature_memory=settings.feature_memory_bytes),
+        precision=settings.precision,
     )
 
 
 def picture_limits(settings: Settings) -> Limits:
     """The bounds a picture is held to, in pixels."""
     return Limits(settings.max_pixels, settings.max_size, settings.default_size)
+
+
+def video_limits(settings: Settings) -> VideoLimits:
+    """The most a video may have."""
+    return VideoLimits(
+        settings.max_video_bytes, settings.max_video_pixels, settings.max_video_frames, settings.max_video_seconds
+    )
 
 
 def configured_processes(settings: Settings) -> Processes | None:

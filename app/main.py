@@ -7,18 +7,23 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
+from app.http import inference_protocol
+from app.http.access import Access
 from app.http.cors import Cors
 from app.http.gate import Gate, Unforeseen, asked_method
+from app.http.jobs import router as jobs_router
 from app.http.page import mount_page
 from app.http.problems import (
     BAD_REQUEST,
@@ -72,6 +77,8 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
         description=DESCRIPTION.format(root_path=settings.root_path),
         lifespan=lifespan,
         redirect_slashes=False,
+        # For /docs alone, which then has a place for a key; `Access` asks for it.
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.api_keys_file else [],
         exception_handlers={
             Problem: _problem,
             HTTPException: _http_exception,
@@ -80,12 +87,17 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     app.include_router(router)
+    app.include_router(inference_protocol.router)
+    app.include_router(jobs_router)
     mount_page(app, settings.page)
     # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
+    app.add_middleware(Access, service=service)
     app.add_middleware(Unforeseen)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins, root_path=settings.root_path)
     app.add_middleware(Gate, service=service)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
 
 

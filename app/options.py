@@ -10,8 +10,8 @@ MAX_STYLES: Final = 8
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-class Options(BaseModel):
-    """Everything about a result but its pictures.
+class Controls(BaseModel):
+    """What a picture and a video have in common.
 
     Validate with a context of {"size": N, "style_size": N} to hold both to the limits of a service.
     """
@@ -53,13 +53,12 @@ class Options(BaseModel):
         "match: the style is first recoloured to the photo's colour statistics.",
         examples=["luminance"],
     )
-    format: Literal["jpeg", "png", "webp"] | None = Field(
-        None,
-        description="File format of the result. When absent: what Accept asks for, else the photo's own, else jpeg.",
-        examples=["png"],
-    )
     quality: int = Field(
-        90, ge=1, le=100, description="Quality of a JPEG or WebP file, 1 to 100; PNG is lossless.", examples=[90]
+        90,
+        ge=1,
+        le=100,
+        description="Quality of a JPEG or WebP file, or of a video, 1 to 100; PNG is lossless.",
+        examples=[90],
     )
 
     @model_validator(mode="before")
@@ -68,14 +67,10 @@ class Options(BaseModel):
         default, limit = cls.model_fields["style_size"].default, (info.context or {}).get("style_size")
         return values if limit is None else {"style_size": min(default, limit), **values}
 
-    @field_validator("preserve_color", "format", mode="before")
+    @field_validator("preserve_color", mode="before")
     @classmethod
-    def _any_spelling(cls, value: object) -> object:
-        """JPEG, jpg and image/jpeg are jpeg."""
-        if not isinstance(value, str):
-            return value
-        name = value.strip().lower().removeprefix("image/")
-        return "jpeg" if name == "jpg" else name
+    def _any_case(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("size", "style_size")
     @classmethod
@@ -91,3 +86,22 @@ class Options(BaseModel):
         if value and not any(value):
             raise PydanticCustomError("all_zero", "At least one must be greater than {gt}", {"gt": 0})
         return value
+
+
+class Options(Controls):
+    """Everything about a stylised picture but its files."""
+
+    format: Literal["jpeg", "png", "webp"] | None = Field(
+        None,
+        description="File format of the result. When absent: what Accept asks for, else the photo's own, else jpeg.",
+        examples=["png"],
+    )
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: object) -> object:
+        """JPEG, jpg and image/jpeg are jpeg."""
+        if not isinstance(value, str):
+            return value
+        name = value.strip().lower().removeprefix("image/")
+        return "jpeg" if name == "jpg" else name

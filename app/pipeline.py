@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from app.engine.base import Picture, feature_grid, pad
 from app.images.codec import HERE, Codec
 from app.images.colour import keep_colours, match_colours
 from app.images.decode import Decoded
-from app.images.errors import ImageError
+from app.images.errors import ImageError, TooManyPixels
 from app.images.visible import Box, Visible, visible
 from app.network.blend import FloatArray, shares
 from app.network.layout import STRIDE
-from app.options import Options
+from app.options import Controls, Options
 from app.queue.work import Style, StylePicture, Work
 from app.styles.library import StyleLibrary
 
@@ -101,8 +101,8 @@ def prepare(
         seen = visible(photo.rgb, photo.alpha)
     except ImageError as error:
         raise FieldError("content", error) from None
-    codes = [_style(source, seen, options, library, limits, codec) for source in styles]
-    grids = [_mask(f"mask[{n}]", mask, height, width, seen.box, limits, codec) for n, mask in enumerate(masks)]
+    codes = [read_style(source, seen, options, library, limits, codec) for source in styles]
+    grids = [read_mask(f"mask[{n}]", mask, height, width, seen.box, limits, codec) for n, mask in enumerate(masks)]
     weights = options.weight or (1.0,) * len(styles)
     share = shares(weights, options.strength, grids or None)
     # Where the network does not see a style of weight 0, the result is to the last bit what it is without it.
@@ -140,6 +140,22 @@ def unreadable(
     return found
 
 
+def fault(found: Sequence[FieldError]) -> tuple[str, str, dict[str, Any]]:
+    """One problem for every file that can't be read: its type's name, its detail and its members.
+
+    The first decides what kind it is.
+    """
+    errors = []
+    for error in found:
+        members: dict[str, Any] = {"field": error.field}
+        if isinstance(error.cause, TooManyPixels):
+            members["limit"] = error.cause.limit
+        errors.append({"detail": str(error), **members})
+    first = {name: value for name, value in errors[0].items() if name != "detail"}
+    detail = "; ".join(f"{error.field}: {error}" for error in found)
+    return "too-many-pixels" if "limit" in first else "unreadable-image", detail, {**first, "errors": errors}
+
+
 def finish(prepared: Prepared, result: Picture, options: Options, format: str, codec: Codec = HERE) -> bytes:
     """The result as a file of `format`, with the photo's colours where they are to be kept, and its alpha.
 
@@ -173,16 +189,19 @@ def _limit(options: Options, limits: Limits) -> int | None:
     return min(limits.default_size, limits.max_size) if options.size is None else None
 
 
-def _style(
-    source: StyleSource, photo: Visible, options: Options, library: StyleLibrary, limits: Limits, codec: Codec
+def read_style(
+    source: StyleSource, photo: Visible, options: Controls, library: StyleLibrary, limits: Limits, codec: Codec = HERE
 ) -> Style:
-    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for."""
+    """The style's code where it is known, else its picture, recoloured to the photo where that is asked for.
+
+    Raises FieldError, StyleForgotten.
+    """
     match = options.preserve_color == "match"
-    if not match and (code := library.code(source.name, options.style_size)):
+    if not match and (code := library.find_code(source.name, options.style_size)):
         return code
     file = source.file
     if file is None:
-        data = library.picture(source.name)
+        data = library.find_picture(source.name)
         if data is None:
             raise StyleForgotten(source.name)
         file = io.BytesIO(data)
@@ -199,13 +218,22 @@ def _style(
     return StylePicture(seen.rgb, source.name, options.style_size, seen.alpha)
 
 
-def _mask(field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits, codec: Codec) -> Picture:
-    """A mask of a picture's `box` at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
+def read_mask(
+    field: str, mask: BinaryIO, height: int, width: int, box: Box, limits: Limits, codec: Codec = HERE
+) -> Picture:
+    """A mask of a picture's `box` at the size of relu4_1, as `grid` has it.
+
+    Raises FieldError.
+    """
     try:
         grey = codec.decode_mask(mask, max_pixels=limits.max_pixels, width=width, height=height)
     except ImageError as error:
         raise FieldError(field, error) from None
-    grey = grey[box]
+    return grid(grey[box])
+
+
+def grid(grey: Picture) -> Picture:
+    """A mask (H, W) at the size of relu4_1: each position the mean of the 8x8 pixels it stands for."""
     rows, columns = feature_grid(*grey.shape)
     means: Picture = pad(grey).reshape(rows, STRIDE, columns, STRIDE).mean(axis=(1, 3)).round().astype(np.uint8)
     return means

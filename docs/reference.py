@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from fastapi.routing import APIRoute
@@ -73,9 +74,11 @@ def _metrics() -> Iterator[str]:
 
 async def _scrape() -> str:
     """What /metrics answers once the service has started."""
-    app = create_app(Settings())
-    async with app.router.lifespan_context(app):
-        return app.state.service.metrics.text()[0].decode()
+    with TemporaryDirectory() as folder:
+        app = create_app(Settings(data_dir=Path(folder)))
+        async with app.router.lifespan_context(app):
+            text: bytes = app.state.service.metrics.text()[0]
+    return text.decode()
 
 
 def _of_commands() -> Iterator[str]:

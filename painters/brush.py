@@ -72,18 +72,18 @@ def watercolour(random: Random) -> Field:
 
 
 def pointillism(random: Random) -> Field:
-    """A garden of dots of nearly pure colours, which mix in the eye."""
-    base = garden(random)
-    places = scattered(random, 16000, 1)
+    """A park of dots, each purer than what it stands for, some its opposite: they mix in the eye."""
+    base = 0.8 * garden(random) + 0.2 * colours("f3dcb4")[0]
+    places = scattered(random, 9000, 1)
     under = base[tuple((np.clip(places, 0, 0.999) * SIDE).astype(int).T)]
     grey = under.mean(-1, keepdims=True)
-    vivid = grey + (under - grey) * 1.5 + 0.06 * random.normal(size=under.shape)
-    opposite = random.random((len(under), 1)) < 0.08
+    vivid = grey + (under - grey) * 1.15 + 0.09 * random.normal(size=(len(under), 1))
+    opposite = random.random((len(under), 1)) < 0.12
     return dots(
         base,
         places,
-        np.where(opposite, grey + 0.6 * (grey - under), vivid),
-        0.004 + 0.0016 * random.random(len(places)),
+        np.where(opposite, grey + 0.7 * (grey - under), vivid),
+        0.0056 + 0.002 * random.random(len(places)),
     )
 
 

@@ -27,22 +27,22 @@ def woodcut(random: Random) -> Field:
 
 
 def hatching(random: Random) -> Field:
-    """Pen and sepia ink on toned paper: the darker the place, the more layers of lines cross there."""
+    """Pen and sepia ink on cream paper: the darker the place, the more layers of lines cross there."""
     greys = (
-        colours("ffffff", "d0d0d0", "989898"),
-        colours("808080", "b8b8b8", "f0f0f0"),
-        colours("d8d8d8", "a8a8a8", "c4c4c4"),
+        colours("f4f4f4", "b0b0b0", "585858"),
+        colours("303030", "909090", "f8f8f8"),
+        colours("d8d8d8", "a0a0a0", "c4c4c4"),
     )
-    tone = gaussian_filter(still_life(random, *greys).mean(-1), 2) + 0.05 * noise(random, 0.08)
-    paper = colours("f4ead6")[0] * (0.72 + 0.3 * np.clip(tone, 0, 1))[..., None]
+    tone = gaussian_filter(still_life(random, *greys).mean(-1), 2) + 0.09 * noise(random, 0.12)
     ink = np.zeros((SIDE, SIDE))
-    for number, angle in enumerate((0.85, -0.7, 0.2)):
-        lines = stripes(angle, 0.021, 0.008 * noise(random, 0.2, 3)) + 0.3 * noise(random, 0.012, 2)
-        deep = np.clip((0.72 - 0.2 * number - tone) * 5, 0, 1)
-        ink = np.maximum(ink, np.clip((lines - 1.25 + 0.6 * deep) * 3, 0, 1) * deep)
-    outline = np.clip(np.hypot(*np.gradient(tone)) * 22 - 0.45, 0, 1)
-    ink = np.maximum(ink, outline)[..., None] * 0.85
-    return paper * (1 - ink) + colours("4a3426")[0] * ink
+    for angle, lightest in ((0.85, 0.9), (-0.7, 0.66), (0.2, 0.45), (1.5, 0.26)):
+        lines = stripes(angle, 0.0165, 0.006 * noise(random, 0.2, 3)) + 0.25 * noise(random, 0.012, 2)
+        deep = np.clip((lightest - tone) * 4, 0, 1)
+        ink = np.maximum(ink, np.clip((lines - 1 + 0.75 * deep) * 3, 0, 1) * np.clip(deep * 4, 0, 1))
+    outline = np.clip(np.hypot(*np.gradient(tone)) * 26 - 0.5, 0, 1)
+    ink = np.maximum(ink, outline)[..., None]
+    paper = colours("f6ecd6")[0] * (1 + 0.015 * noise(random, 0.02, 3)[..., None])
+    return paper * (1 - ink) + colours("2f2019")[0] * ink
 
 
 def halftone(random: Random) -> Field:
@@ -50,9 +50,9 @@ def halftone(random: Random) -> Field:
     fruit = colours("f0384a", "ffd23a", "ff7fa8")
     base = still_life(random, colours("ffe04a", "ffd23a", "f59a2c"), colours("35b6e8", "62c8f0", "a8e0f8"), fruit)
     flat = np.round(gaussian_filter(base, (1.5, 1.5, 0)) * 3) / 3
-    u, v = (X + Y) * 30, (X - Y) * 30
+    u, v = (X + Y) * 42, (X - Y) * 42
     dots = (np.cos(2 * np.pi * u) + np.cos(2 * np.pi * v)) / 4 + 0.5
     cover = np.clip((dots - 0.35 - 0.5 * gaussian_filter(base.mean(-1), 2)) * 9, 0, 1)[..., None]
-    picture = np.clip(flat, 0.08, 0.97) * (1 - 0.32 * cover * colours("d0ffff")[0])
-    edge = np.hypot(*np.gradient(gaussian_filter(base.mean(-1), 1.3))) * 30
+    picture = np.clip(flat, 0.08, 0.97) * (1 - 0.22 * cover * colours("d0ffff")[0])
+    edge = np.hypot(*np.gradient(gaussian_filter(base.mean(-1), 1.3))) * 55
     return picture * (1 - np.clip(edge - 0.5, 0, 1)[..., None] * 0.92)

@@ -32,7 +32,7 @@ def mosaic(random: Random) -> Field:
         0.1,
         colours("f4c430")[0],
     )
-    rows, number = [], 46
+    rows, number = [], 28
     for row in range(number):
         across = (np.arange(number) + 0.5 * (row % 2) + random.normal(0, 0.1, number)) / number
         rows.append(
@@ -48,10 +48,10 @@ def mosaic(random: Random) -> Field:
     owner, gap = cells(points)
     under = base[tuple((np.clip(points, 0, 0.999) * SIDE).astype(int).T)]
     stones = np.clip(
-        under * (1 + 0.17 * random.normal(size=(len(points), 1))) + 0.04 * random.normal(size=under.shape), 0.03, 1
+        under * (1 + 0.12 * random.normal(size=(len(points), 1))) + 0.05 * random.normal(size=under.shape), 0.03, 1
     )[owner]
-    grout = np.clip((0.0042 - gap) * 700, 0, 1)[..., None]
-    return lit(stones * (1 - grout) + colours("cfc6b4")[0] * 0.75 * grout, np.clip(gap * 60, 0, 0.35), 0.9)
+    grout = np.clip((0.004 - gap) * 600, 0, 1)[..., None]
+    return lit(stones * (1 - grout) + colours("7d7060")[0] * grout, np.clip(gap * 60, 0, 0.35), 0.9)
 
 
 def cubist(random: Random) -> Field:

@@ -32,19 +32,19 @@ def garden(random: Random) -> Field:
     """A bright park by a river: sky, far trees, water and grass with flowers."""
     picture = hills(
         random,
-        colours("7fb2e5", "bcd9ee", "f7e3b8"),
-        colours("6d94b8", "5d9a6b", "8fc05a", "c4d65a"),
+        colours("7f9fd0", "b8c4e0", "f6d9b4"),
+        colours("7480b0", "5f8a7c", "93a65e", "c9b45e"),
         rows=4,
         start=0.3,
     )
     water = ((Y > 0.52) & (0.66 + 0.03 * np.sin(7 * X) > Y))[..., None]
     picture = np.where(
-        water, shaded((Y - 0.5) * 5 + 0.2 * noise(random, 0.1), colours("8cc6e8", "3f7fb8", "e8d9a8")), picture
+        water, shaded((Y - 0.5) * 5 + 0.2 * noise(random, 0.1), colours("8ab0dc", "4a6fae", "e8cfa8")), picture
     )
     for x, y, r in ((0.14, 0.36, 0.15), (0.86, 0.3, 0.19), (0.66, 0.42, 0.09), (0.33, 0.45, 0.07)):
         tree = np.clip((r * (1 + 0.15 * noise(random, 0.08)) - np.hypot(X - x, Y - y)) * 160, 0, 1)[..., None]
         light = np.clip(0.5 + (x - X + y - Y) / r * 0.5, 0, 1)
-        picture = picture * (1 - tree) + shaded(light, colours("1d4a3a", "3f7d3a", "a3c44a")) * tree
+        picture = picture * (1 - tree) + shaded(light, colours("2a3f5c", "44704e", "b0ac54")) * tree
     flowers = (noise(random, 0.02, 2) > 1.6) & (Y > 0.7)
     return np.where(flowers[..., None], colours("d94a5c")[0], picture)
 

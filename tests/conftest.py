@@ -1,5 +1,7 @@
 """What holds for all tests, and one server for all that only ask it for pictures."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import httpx
@@ -11,6 +13,10 @@ from tests.e2e.server import Server
 # Hypothesis gives an example 200 ms by default: an assertion about time, which a busy machine breaks.
 settings.register_profile("impasto", deadline=None)
 settings.load_profile("impasto")
+
+# What keeps jobs where the user's programs keep their data does so here for once.
+DATA = tempfile.TemporaryDirectory()
+os.environ["XDG_DATA_HOME"] = DATA.name
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
-    folders = "app|benchmarks|docs|models|tests|tools"
+    folders = "app|benchmarks|deploy|docs|models|tests|tools"
     for path in re.findall(rf"(?<![\w./-])((?:{folders})/[\w./-]*\w)", page.read_text()):
         assert (ROOT / path).exists(), f"{path}: is not there"
 
@@ -98,10 +98,11 @@ def test_commands_and_settings_that_are_named_exist(page: Path) -> None:
     """What a guide tells to type can be typed: `make` targets, `impasto` commands, IMPASTO_* variables."""
     read = page.read_text()
     settings = {f"IMPASTO_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r"\bIMPASTO_[A-Z_]+[A-Z]\b", read)) <= settings
-    typed = {words for words, _ in commands()} | {"impasto weights"}
+    given = {parameter.envvar for _, command in commands() for parameter in command.params if parameter.envvar}
+    assert set(re.findall(r"\bIMPASTO_[A-Z_]+[A-Z]\b", read)) <= settings | given
+    typed = {words for words, _ in commands()} | {"impasto keys", "impasto weights"}
     code = "\n".join(code_of(read))
-    named = re.findall(r"(?:^|[\s/])impasto ((?:weights )?[a-z]+)\b(?![.:=/])", code)
+    named = re.findall(r"(?:^|[\s/])impasto ((?:keys |weights )?[a-z]+)\b(?![.:=/])", code)
     assert {f"impasto {words}" for words in named} <= typed
     for target in set(re.findall(r"(?:^|\s)make ([a-z]+)", code)):
         made = subprocess.run(("make", "--dry-run", target), cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ from app.engine.faults import out_of_memory, trouble
 from app.evaluation.device import chosen_device, resident
 from app.evaluation.encoders import load_encoder
 from app.evaluation.errors import EvaluationError
-from app.evaluation.judge import DecoderMethod, FolderMethod, Method, Unstyled, as_json, judge, table
+from app.evaluation.judge import DecoderMethod, FolderMethod, Method, Scores, Unstyled, as_json, judge, table
 from app.evaluation.pictures import pictures_in
+from app.evaluation.plain import COLOURS, Plain, judge_plain, plain_table
 from app.evaluation.sheet import ContactSheet
 from app.files import write_whole
 from app.network.decoder import Decoder
@@ -35,6 +37,7 @@ CELL: Final = 160
 )
 @click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Take each n-th picture of both.")
 @click.option("--sheet", default=8, show_default=True, type=click.IntRange(1, 64), help="Pictures a side of a sheet.")
+@click.option("--plain", is_flag=True, help="Judge decoders in 27 styles of one colour too.")
 @click.option("--encoder", default="vgg16", show_default=True, type=click.Choice(["vgg16", "vgg19", "resnet50"]))
 @click.option("--encoder-weights", type=click.Path(path_type=Path), help="The encoder's file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -56,12 +59,21 @@ def evaluate(methods: tuple[Path, ...], out: Path | None, print_json: bool, **as
     edge SSIM        likeness of the edges to the photo's, 0 to 1; more is better
     grid             what repeats every 8 pixels, as dots in skies do, in levels of 255; less is better
     reconstruction   the photo at strength 0 against itself, PSNR; more is better
+    colours          from the style's means and deviations in CIELAB; less is better
+
+    With --plain, of every content in each of 27 flat styles, black to white:
+
+    \b
+    colour           from the style's, in CIELAB, of the mean and of the worst of the 27; less is better
+    texture          where the photo is flat too, in levels of 255; less is better
 
     Pictures are resized and cut to their middle square. Losses compare only under one encoder.
     """
     try:
-        scores, sheets = _judge(methods or (DECODER,), **asked)
+        scores, sheets, plain = _judge(methods or (DECODER,), **asked)
         found = as_json(scores)
+        for row, judged in zip(found, plain, strict=False):
+            row["plain"] = asdict(judged) if judged else None
         if out:
             for name, png in sheets.items():
                 write_whole(out / f"{name}.png", png)
@@ -77,6 +89,8 @@ def evaluate(methods: tuple[Path, ...], out: Path | None, print_json: bool, **as
     except OSError as error:
         raise click.ClickException(f"{out}: cannot be written ({error.strerror or error})") from None
     click.echo(json.dumps(found) if print_json else table(scores))
+    if any(plain) and not print_json:
+        click.echo("\n" + plain_table(scores, plain))
     if out and not print_json:
         click.echo("\n".join(str(out / f"{name}.png") for name in sheets))
 
@@ -88,10 +102,11 @@ def _judge(
     size: int,
     every: int,
     sheet: int,
+    plain: bool,
     encoder: str,
     encoder_weights: Path | None,
     device: str,
-) -> tuple[list[Any], dict[str, bytes]]:
+) -> tuple[list[Scores], dict[str, bytes], list[Plain | None]]:
     contents, styles = pictures_in(content)[::every], pictures_in(style)[::every]
     place = chosen_device(device)
     torch.set_num_threads(available_cores())
@@ -114,9 +129,17 @@ def _judge(
             sheets[name].add(content, style, picture)
 
     total = (len(methods) + 1) * len(contents) * len(styles)
+    if plain:
+        total += sum(isinstance(method, DecoderMethod) for method in methods) * len(contents) * len(COLOURS)
     with tqdm(total=total, unit="picture", leave=False) as bar:
         scores = judge(taps, [*methods, Unstyled(size)], contents, styles, size, place, seen, bar.update)
-    return scores, {name: collected.png() for name, collected in sheets.items()}
+        in_plain = [
+            judge_plain(taps, method, contents, size, place, bar.update)
+            if plain and isinstance(method, DecoderMethod)
+            else None
+            for method in methods
+        ]
+    return scores, {name: collected.png() for name, collected in sheets.items()}, in_plain
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:

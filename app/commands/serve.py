@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -14,6 +15,7 @@ import click
 import uvicorn
 from pydantic.fields import FieldInfo
 
+from app.access.keys import KeysError
 from app.commands.health import local_address
 from app.files import write_whole
 from app.logs import log_to_stderr
@@ -95,6 +97,22 @@ def _exit() -> NoReturn:
     os._exit(0)
 
 
+def _raise_file_limit() -> None:
+    """Take as many descriptors as the system allows: shells give 1024, fewer than uploads that may come in."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # Unix alone has it
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _option(name: str, field: FieldInfo) -> click.Option:
     default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     variable = f"IMPASTO_{name.upper()}"
@@ -113,8 +131,13 @@ def _serve(**given: str | None) -> None:
     from app.http.protocol import ProblemProtocol
     from app.main import create_app
 
-    log_to_stderr(settings.log_level)
-    app = create_app(settings)
+    log_to_stderr(settings.log_level, settings.log_format)
+    try:
+        app = create_app(settings)
+    except KeysError as error:
+        raise click.ClickException(str(error)) from None
+    if settings.api_keys_file is None and not _is_loopback(settings.host):
+        logger.warning("whoever reaches %s may use the service: IMPASTO_API_KEYS_FILE asks for keys", settings.host)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -124,6 +147,7 @@ def _serve(**given: str | None) -> None:
         access_log=False,
         server_header=False,
         ws="none",
+        proxy_headers=False,  # the application knows whom to trust
         workers=1,  # else uvicorn reads WEB_CONCURRENCY, which platforms set for servers of many processes
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=1,
@@ -131,9 +155,10 @@ def _serve(**given: str | None) -> None:
     # The network's thread needs the interpreter for moments between its stages, and would wait 5 ms for each behind
     # whoever parses a request; both cores then stand still.
     sys.setswitchinterval(SWITCH_SECONDS)
+    _raise_file_limit()
     Server(config, app.state.service).run()
-    if app.state.service.queue.busy:
-        _exit()  # a batch outlasted the grace time
+    if app.state.service.queue.busy or app.state.service.jobs.busy:
+        _exit()  # a batch outlasted the grace time, or a job's step its own
 
 
 serve = click.Command(

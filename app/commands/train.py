@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from tqdm import tqdm
 
 from app.engine.create import bound_spinning
 from app.engine.faults import out_of_memory, trouble
 from app.evaluation.errors import EvaluationError
 from app.network.weights import WeightsError
 from app.training.options import TrainingOptions, flag
+
+if TYPE_CHECKING:
+    from app.training.loop.run import Run
 
 HELP: Final = """Train a decoder: folders of photos and of paintings in, a decoder the service loads out.
 
@@ -36,6 +40,9 @@ WikiArt (80,000 paintings, https://www.kaggle.com/c/painter-by-numbers). A hundr
 Ctrl-C saves and stops; a second one stops at once. --resume then goes on to the numbers of a run that never stopped.
 A weight of 0 leaves its loss without effect.
 """
+# Of photos repainted for the ranges of int8 at the end: seconds, where a run takes hours.
+RANGES_PAIRS: Final = 32
+RANGES_SIDE: Final = 128
 OPTIONS: Final = fields(TrainingOptions)
 
 
@@ -90,7 +97,27 @@ def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **
     if not run.finished:
         click.echo(f"Saved at step {run.step}; go on with: impasto train --resume --out {out}", err=True)
         sys.exit(128 + signal.SIGINT)
+    _write_ranges(run)
     click.echo(run.decoder_path)
+
+
+def _write_ranges(run: "Run") -> None:
+    """What int8 needs beside the decoder, from pictures it was trained on; of an encoder the service can run."""
+    from app.evaluation.calibration import Calibration, pairs_of
+    from app.network.ranges import ranges_path
+    from app.network.weights import ENCODER, read_networks
+    from app.training import checkpoint
+
+    if run.options.encoder == "resnet50":
+        return
+    pairs = pairs_of([s.path for s in run.content.train], [s.path for s in run.style.train], RANGES_PAIRS)
+    try:
+        encoding, decoding = read_networks(run.options.encoder_weights or ENCODER, run.decoder_path)
+        with tqdm(total=len(pairs), desc="ranges for int8", unit="picture", leave=False) as bar:
+            ranges = Calibration.of(encoding, decoding, run.trainer.device).take(pairs, RANGES_SIDE, bar.update)
+        checkpoint.write(ranges_path(run.decoder_path), ranges.encoded(encoding, decoding))
+    except (EvaluationError, WeightsError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @contextmanager

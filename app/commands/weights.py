@@ -1,21 +1,22 @@
-"""`impasto weights`: look into weights files, and make them of public checkpoints."""
+"""`impasto weights`: look into weights files, make them of public checkpoints, and ready them for int8."""
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from tqdm import tqdm
 
+from app.evaluation.errors import EvaluationError
 from app.network.layout import VGG19, decoder_upsampling, encoder_stages
-from app.network.weights import WeightsError, WeightsFile, read_weights
+from app.network.weights import DECODER, ENCODER, WeightsError, WeightsFile, read_weights
 
 PIXELS: Final = 512 * 512
 
 
 @click.group()
 def weights() -> None:
-    """Look into weights files, and make them of public checkpoints."""
+    """Look into weights files, make them of public checkpoints, and ready them for int8."""
 
 
 @weights.command()
@@ -85,6 +86,43 @@ def import_(vgg: Path | None, decoder: Path | None, torchvision: str | None, fil
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+@weights.command()
+@click.option("--content", required=True, type=click.Path(path_type=Path), help="Folder of photos.")
+@click.option("--style", required=True, type=click.Path(path_type=Path), help="Folder of paintings.")
+@click.option("--decoder", type=click.Path(path_type=Path), default=DECODER, help="The decoder.  [default: embedded]")
+@click.option("--encoder", type=click.Path(path_type=Path), default=ENCODER, help="Its encoder.  [default: embedded]")
+@click.option("--out", type=click.Path(path_type=Path), help="File of ranges.  [default: beside the decoder]")
+@click.option("--pairs", default=64, show_default=True, type=click.IntRange(1), help="Photos repainted for it.")
+@click.option("--size", default=256, show_default=True, type=click.IntRange(32, 2048), help="Their sides, in pixels.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def quantize(out: Path | None, **asked: Any) -> None:
+    """Ready a decoder for int8: take its ranges from pictures, and compare what int8 makes of some with float32.
+
+    In int8 a network's numbers are bytes, and for each channel of each layer it has to be known beforehand which
+    values those stand for. This repaints photos in paintings, notes the least and the greatest value that each channel
+    had, and writes them beside the decoder: decoder.ranges.safetensors of decoder.safetensors. The service finds them
+    there, and takes int8 on processors that multiply bytes (AVX-512 VNNI, AVX-VNNI, AMX), at about half the time.
+
+    \b
+    impasto weights quantize --content photos/ --style paintings/ --decoder run/decoder.safetensors
+    IMPASTO_DECODER_WEIGHTS=run/decoder.safetensors impasto serve
+
+    Any photos and paintings will do, the more different the better: what is beyond the ranges is cut off. Pictures that
+    were not among them are then repainted in both, where this processor can: 35 dB is what the eye does not see, and
+    under 30 dB you are told.
+    """
+    from app.commands.quantize import quantize_decoder
+
+    try:
+        click.echo(quantize_decoder(out=out, **asked))
+    except (EvaluationError, WeightsError) as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"{out or asked['decoder']}: cannot be written ({error.strerror or error})"
+        ) from None
 
 
 def _facts(file: WeightsFile, size: int) -> dict[str, object]:

@@ -29,10 +29,14 @@ class Memory:
     """All of it in one float32 array."""
 
     def __init__(self, channels: int, height: int, width: int) -> None:
-        self._array: FloatArray = np.empty((channels, height, width), np.float32)
-        self.memory = self._array.nbytes
+        self._shape = (channels, height, width)
+        self._array: FloatArray = np.empty(0, np.float32)
+        self.memory = 4 * channels * height * width
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
+        if not self._array.size:
+            # It lies in memory as the features do, channels first or last.
+            self._array = np.empty_like(features, np.float32, shape=self._shape)
         self._array[:, row : row + features.shape[1], column : column + features.shape[2]] = features
 
     def get(self, rows: slice, columns: slice) -> FloatArray:
@@ -45,8 +49,8 @@ class Memory:
 class Spilled:
     """float16 in a temporary file without a name, where TMPDIR says; of relu4_1 16 bytes a pixel.
 
-    What is kept is each channel's difference from its mean over the first part put: normalisation divides by the
-    channel's deviation, so where a picture is nearly flat, rounding must be small beside the deviation, not the mean.
+    What is kept is each channel's difference from the first position put: normalisation divides by the channel's
+    deviation, so where a picture is nearly flat, rounding must be small beside the deviation, not the mean.
 
     Raises OSError when the disk is full.
     """
@@ -61,7 +65,7 @@ class Spilled:
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
         if self._offset is None:
-            self._offset = features.mean((1, 2), keepdims=True, dtype=np.float32)
+            self._offset = features[:, :1, :1].copy()
         halves = np.ascontiguousarray((features - self._offset).astype(SPILL_TYPE).transpose(1, 2, 0))
         for index, line in enumerate(halves):
             self._seek(row + index, column)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.engine.base import Picture, pad
 from app.engine.stages import Rows
-from app.network.blend import EPSILON, LEAST_WEIGHT, ChannelStatistics, FloatArray, adain_maps, mixed, partial_adain
+from app.network.blend import LEAST_WEIGHT, ChannelStatistics, FloatArray, adain_maps, mixed, partial_adain
 from app.network.layout import STRIDE
 
 
@@ -48,44 +47,6 @@ class ShareMap:
             return visible
         acting = np.maximum(self.part(down, across, scale), LEAST_WEIGHT)
         return acting if visible is None else acting * visible
-
-
-class LayerMoments:
-    """Statistics of a layer, gathered part by part: one where positions are alike, else one for each style.
-
-    Sums of squares will do here, where relu4_1 asks for more: what rounding makes of a flat channel's deviation is
-    multiplied by that deviation.
-    """
-
-    def __init__(self) -> None:
-        self._weight: NDArray[np.float64] | float = 0.0
-        self._sum: NDArray[np.float64] | float = 0.0
-        self._squares: NDArray[np.float64] | float = 0.0
-
-    def add(self, features: Rows, weights: FloatArray | None) -> None:
-        """Take in a part, (C, rows, columns), with what its positions weigh as `ShareMap.weights` gives it."""
-        part = features.reshape(len(features), -1)
-        if weights is None:
-            weight, total, squares = (
-                np.array([part.shape[1]]),
-                part.sum(1)[None],
-                np.einsum("cp,cp->c", part, part)[None],
-            )
-        else:
-            weights = weights.reshape(len(weights), -1)
-            weight, total, squares = weights.sum(1), weights @ part.T, weights @ np.square(part).T
-        self._weight = self._weight + weight[:, None].astype(np.float64)
-        self._sum = self._sum + total
-        self._squares = self._squares + squares
-
-    @property
-    def statistics(self) -> list[ChannelStatistics]:
-        means = np.asarray(self._sum / self._weight)
-        variances = np.maximum(self._squares / self._weight - np.square(means), 0)
-        return [
-            ChannelStatistics(mean.astype(np.float32), np.sqrt(variance + EPSILON).astype(np.float32))
-            for mean, variance in zip(means, np.asarray(variances), strict=True)
-        ]
 
 
 class Movement:

@@ -1,48 +1,57 @@
-"""Channel statistics of a picture gathered part by part, as exact as over the whole."""
+"""Statistics of a layer that comes part by part, the same to the bit however it is cut."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.engine.stages import Rows
 from app.network.blend import EPSILON, ChannelStatistics, FloatArray
 
 
 class Moments:
-    """Weight, mean and sum of squared deviations of each channel, merged in double precision.
+    """Means and deviations of a layer's channels over a picture `width` positions wide: one of each, or one a style.
 
-    The parallel algorithm of Chan, Golub & LeVeque (1983): no difference of large sums, whatever the size.
+    Each column of positions adds up from top to bottom by itself, and columns are added up at the end, so that no cut
+    changes the order. Sums are of differences from the first position, so that a flat channel's variance is not what
+    is left of two large numbers.
     """
 
-    def __init__(self) -> None:
-        self.weight = 0.0
-        self.mean: NDArray[np.float64] = np.zeros(0)
-        self.squares: NDArray[np.float64] = np.zeros(0)
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._origin: FloatArray = np.zeros(0, np.float32)
+        self._weight: FloatArray = np.zeros(0, np.float32)
+        self._sum: FloatArray = np.zeros(0, np.float32)
+        self._squares: FloatArray = np.zeros(0, np.float32)
 
-    def add(self, features: FloatArray, weights: FloatArray | None = None) -> None:
-        """Take in a part, (C, ...) of any size, whose positions weigh as told, (...), or 1 each."""
-        part = features.reshape(features.shape[0], -1)
-        if weights is None:
-            weight: float = part.shape[1]
-            mean = part.mean(axis=1, dtype=np.float64)
-        else:
-            weights = weights.reshape(-1)
-            weight = float(weights.sum(dtype=np.float64))
-            if not weight:
-                return
-            mean = np.einsum("cp,p->c", part, weights, dtype=np.float64) / weight
-        deviations = part - mean.astype(np.float32)[:, None]
-        weighted = deviations if weights is None else deviations * weights
-        squares = np.einsum("cp,cp->c", deviations, weighted, dtype=np.float64)
-        if not self.weight:
-            self.weight, self.mean, self.squares = weight, mean, squares
-            return
-        total = self.weight + weight
-        delta = mean - self.mean
-        self.mean = self.mean + delta * (weight / total)
-        self.squares = self.squares + squares + delta**2 * (self.weight * weight / total)
-        self.weight = total
+    def add(self, column: int, features: Rows, weights: FloatArray | None = None) -> None:
+        """Take in a part, (C, rows, columns), whose first column is the picture's `column`.
+
+        Parts of the same columns come from top to bottom. `weights` (N or 1, rows, columns) are what positions weigh,
+        for each of N styles; None where all weigh 1.
+        """
+        positions = features.transpose(1, 2, 0)
+        if not self._origin.size:
+            count = 1 if weights is None else len(weights)
+            self._origin = positions[0, 0].copy()
+            shape = (count, self._width, len(features))
+            self._weight = np.zeros((*shape[:2], 1), np.float32)
+            # They lie in memory as the features do.
+            self._sum, self._squares = (np.zeros_like(positions, shape=shape) for _ in range(2))
+        across = slice(column, column + positions.shape[1])
+        for index, row in enumerate(positions):
+            difference = row - self._origin
+            for style in range(len(self._sum)):
+                weight = 1 if weights is None else weights[style, index, :, None]
+                weighted = difference if weights is None else difference * weight
+                self._weight[style, across] += weight
+                self._sum[style, across] += weighted
+                self._squares[style, across] += weighted * difference
 
     @property
-    def statistics(self) -> ChannelStatistics:
-        """Mean and standard deviation of everything taken in, as AdaIN uses them."""
-        std = np.sqrt(self.squares / self.weight + EPSILON)
-        return ChannelStatistics(self.mean.astype(np.float32), std.astype(np.float32))
+    def statistics(self) -> list[ChannelStatistics]:
+        """As AdaIN uses them, one for each style, or one where all positions weigh alike."""
+        weight, total, squares = (np.sum(part, 1, np.float64) for part in (self._weight, self._sum, self._squares))
+        mean = np.asarray(total / weight)
+        variance = np.asarray(np.maximum(squares / weight - np.square(mean), 0))
+        return [
+            ChannelStatistics((m + self._origin).astype(np.float32), np.sqrt(v + EPSILON).astype(np.float32))
+            for m, v in zip(mean, variance, strict=True)
+        ]

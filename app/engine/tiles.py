@@ -17,7 +17,7 @@ import numpy as np
 
 from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad
 from app.engine.features import FeatureStore, feature_store
-from app.engine.partial import LayerMoments, Movement, ShareMap
+from app.engine.partial import Movement, ShareMap
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
@@ -108,7 +108,7 @@ class TiledNetwork:
         decoded = []
         for segment, weight in self._segments:
             layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
-            decoded += moments.statistics
+            decoded += moments
         layer.store.close()
         return StyleCode(statistics, tuple(decoded))
 
@@ -119,12 +119,12 @@ class TiledNetwork:
         layer.move = Movement([statistics], [style.relu4_1 for style in job.styles], gain=self._gain)
         for number, (segment, weight) in enumerate(self._segments):
             layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
-            layer.move = Movement(moments.statistics, [style.decoded[number] for style in job.styles], weight)
+            layer.move = Movement(moments, [style.decoded[number] for style in job.styles], weight)
         return (yield from self._painted(layer, share, job.content.shape))
 
     def _relu4_1(self, picture: Picture, share: ShareMap) -> Steps[tuple["_Layer", ChannelStatistics]]:
         height, width = feature_grid(*picture.shape[:2])
-        moments = Moments()
+        moments = Moments(width)
         with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
             for column in self._columns(width, 1, self._encoder):
                 pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
@@ -135,18 +135,18 @@ class TiledNetwork:
                         continue
                     features = column.kept(slab)
                     down = slice(row, row + features.shape[1])
-                    moments.add(features, share.visible(down, slice(column.first, column.last)))
+                    moments.add(column.first, features, share.visible(down, slice(column.first, column.last)))
                     store.put(row, column.first, features)
                     row = down.stop
-        return _Layer(store, height, width, 1), moments.statistics
+        return _Layer(store, height, width, 1), moments.statistics[0]
 
     def _through(
         self, segment: Sequence[Stage], channels: int, layer: "_Layer", share: ShareMap
-    ) -> Steps[tuple["_Layer", LayerMoments]]:
+    ) -> Steps[tuple["_Layer", list[ChannelStatistics]]]:
         """The layer of `channels` at the end of a segment, and its statistics; the one before it is let go."""
         up = prod(stage.up for stage in segment)
         height, width, scale = layer.height * up, layer.width * up, layer.scale * up
-        moments = LayerMoments()
+        moments = Moments(width)
         memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
         with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
             for part in self._parts(segment, layer, share):
@@ -154,9 +154,9 @@ class TiledNetwork:
                     yield
                     continue
                 down, across, features = part
-                moments.add(features, share.weights(down, across, scale))
+                moments.add(across.start, features, share.weights(down, across, scale))
                 store.put(down.start, across.start, features)
-        return _Layer(store, height, width, scale), moments
+        return _Layer(store, height, width, scale), moments.statistics
 
     def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Steps[Picture]:
         picture: Picture = np.empty(shape, np.uint8)

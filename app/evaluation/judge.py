@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.evaluation import metrics
+from app.evaluation.colours import colour_distance, colour_statistics
 from app.evaluation.encoders import TapEncoder
 from app.evaluation.errors import EvaluationError
 from app.evaluation.pictures import read_squares
@@ -26,7 +27,8 @@ class Scores:
     """Means over all pairs; `reconstruction_psnr`, in dB, over contents at strength 0, None where nobody gave those.
 
     `content_loss` at relu4_1 against the AdaIN target, `style_loss` over four taps, as the losses of training;
-    `edge_ssim` against the content; `grid` is the root mean square of what repeats every 8 pixels, in levels of 255.
+    `edge_ssim` against the content; `grid` is the root mean square of what repeats every 8 pixels, in levels of 255;
+    `colour_distance` as in `app.evaluation.colours`.
     """
 
     method: str
@@ -36,15 +38,26 @@ class Scores:
     edge_ssim: float
     grid: float
     reconstruction_psnr: float | None
+    colour_distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Style:
-    """A picture to take the style of, its relu4_1 (1, 512, h, w), and the statistics (1, 2, C) of its taps."""
+    """A picture to take the style of: its relu4_1 (1, 512, h, w), the statistics (1, 2, C) of its taps, its colours'.
 
-    path: Path
+    `name` is the file's, without the suffix.
+    """
+
+    name: str
     features: Tensor
     statistics: Tensor
+    colours: Tensor
+
+    @classmethod
+    def of(cls, name: str, picture: Tensor, encoder: TapEncoder) -> "Style":
+        """`picture`: RGB (1, 3, H, W) in [0, 1]."""
+        taps = encoder.taps(picture)
+        return cls(name, taps[-1], metrics.statistics(taps), colour_statistics(picture))
 
     def on(self, features: Tensor, gain: float | None = None) -> Tensor:
         """The AdaIN target for contents' relu4_1 (N, 512, h, w)."""
@@ -70,13 +83,13 @@ class DecoderMethod:
     def __init__(self, name: str, decoder: Decoder) -> None:
         self.name = name
         self.decoder = decoder
-        self._decoded: dict[Path, Tensor] = {}
+        self._decoded: dict[Style, Tensor] = {}
 
     def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
-        if style.path not in self._decoded:
-            self._decoded[style.path] = self.decoder.statistics(style.features)
+        if style not in self._decoded:
+            self._decoded[style] = self.decoder.statistics(style.features)
         target = style.on(features, self.decoder.adain_gain)
-        return _shown(self.decoder(target, self._decoded[style.path][:, None]))
+        return _shown(self.decoder(target, self._decoded[style][:, None]))
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         return _shown(self.decoder(features))
@@ -104,7 +117,7 @@ class FolderMethod:
             )
 
     def results(self, contents: Sequence[Path], features: Tensor, style: Style) -> Tensor:
-        return self._read([f"{content.stem}-{style.path.stem}" for content in contents], features)
+        return self._read([f"{content.stem}-{style.name}" for content in contents], features)
 
     def reconstructions(self, contents: Sequence[Path], features: Tensor) -> Tensor | None:
         names = [content.stem for content in contents]
@@ -136,6 +149,7 @@ class _Sums:
         self.edges: list[float] = []
         self.grid: list[float] = []
         self.psnr: list[float] = []
+        self.colours: list[float] = []
 
 
 @torch.inference_mode()
@@ -155,7 +169,7 @@ def judge(
     `progress` the number of results done. Raises EvaluationError for a picture that cannot be read.
     """
     sums = [_Sums() for _ in methods]
-    encoded = [_encoded(encoder, path, side, device) for path in styles]
+    encoded = [Style.of(path.stem, read_squares([path], side).to(device), encoder) for path in styles]
     for start in range(0, len(contents), CHUNK):
         chunk = contents[start : start + CHUNK]
         pictures = read_squares(chunk, side).to(device)
@@ -176,6 +190,7 @@ def judge(
                     taken.style.append(float(metrics.style_loss(channels[None], style.statistics, encoder.channels)))
                 taken.edges += metrics.edge_ssim(results, pictures).tolist()
                 taken.grid += metrics.grid(results).sqrt().mul(255).tolist()
+                taken.colours += colour_distance(colour_statistics(results), style.colours).tolist()
                 _show(seen, method, start, number, results)
                 if progress:
                     progress(len(chunk))
@@ -188,6 +203,7 @@ def judge(
             fmean(taken.edges),
             fmean(taken.grid),
             fmean(taken.psnr) if taken.psnr else None,
+            fmean(taken.colours),
         )
         for method, taken in zip(methods, sums, strict=True)
     ]
@@ -196,23 +212,18 @@ def judge(
 def table(scores: Sequence[Scores]) -> str:
     """Scores as lines of text."""
     width = max(len(row.method) for row in scores)
-    lines = [f"{'':{width}}  pairs  content loss  style loss  edge SSIM   grid  reconstruction"]
+    lines = [f"{'':{width}}  pairs  content loss  style loss  edge SSIM   grid  reconstruction  colours"]
     for row in scores:
         again = "-" if row.reconstruction_psnr is None else f"{row.reconstruction_psnr:.2f} dB"
         lines.append(
             f"{row.method:{width}}  {row.pairs:5d}  {row.content_loss:12.3f}  {row.style_loss:10.3f}"
-            f"  {row.edge_ssim:9.3f}  {row.grid:5.2f}  {again:>14}"
+            f"  {row.edge_ssim:9.3f}  {row.grid:5.2f}  {again:>14}  {row.colour_distance:7.1f}"
         )
     return "\n".join(lines)
 
 
 def as_json(scores: Sequence[Scores]) -> list[dict[str, object]]:
     return [asdict(row) for row in scores]
-
-
-def _encoded(encoder: TapEncoder, path: Path, side: int, device: torch.device) -> Style:
-    taps = encoder.taps(read_squares([path], side).to(device))
-    return Style(path, taps[-1], metrics.statistics(taps))
 
 
 def _shown(result: Tensor) -> Tensor:

@@ -10,8 +10,24 @@ from starlette.types import ASGIApp
 from app.http.problems import METHOD_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, Problem, problem_response
 from app.origins import matching
 
-METHODS: Final = ("GET", "HEAD", "POST")
-EXPOSED_HEADERS: Final = ("X-Request-Id", "Server-Timing", "X-Batch-Size", "X-Style-Id", "Retry-After")
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+EXPOSED_HEADERS: Final = (
+    "X-Request-Id",
+    "Server-Timing",
+    "X-Batch-Size",
+    "X-Style-Id",
+    "Retry-After",
+    "Cache-Status",
+    "RateLimit",
+    "RateLimit-Policy",
+    "WWW-Authenticate",
+    "Location",
+    "Preference-Applied",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
+    "Content-Disposition",
+)
 
 
 class Cors(CORSMiddleware):

@@ -29,10 +29,15 @@ NO_NUMBER: Final = ("finite_number", "float_parsing", "int_parsing", "int_from_f
 class Asked:
     """A request that holds together: its files, its styles in order (uploads, then ids), and its options."""
 
-    content: File
+    contents: tuple[File, ...]
     styles: tuple[StyleSource, ...]
     masks: tuple[File, ...]
     options: Options
+
+    @property
+    def content(self) -> File:
+        """The photo, where one is asked for."""
+        return self.contents[0]
 
 
 class Faults:
@@ -59,16 +64,26 @@ def invalid_field(field: str, detail: str, limit: object = None) -> Problem:
     return faults.problem()
 
 
-def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_size: int) -> Asked:
-    """Check all fields together.
+def read_fields(
+    form: Form,
+    library: StyleLibrary,
+    *,
+    max_size: int,
+    max_style_size: int,
+    max_contents: int = 1,
+    others: Sequence[str] = (),
+) -> Asked:
+    """Check all fields together; `others` are texts that may come beside those told of here.
 
     Raises Problem `invalid-request` with every fault there is. Hashes the uploaded styles: for a thread pool.
     """
     faults = Faults()
-    _check_names(form, faults)
+    _check_names(form, (*KNOWN_FIELDS, *others), faults)
     files = {name: _files(form, name, faults) for name in FILE_FIELDS}
-    if len(files["content"]) != 1:
-        faults.add("content", f"one photo is needed, as a file; found {len(files['content'])}", 1)
+    found = len(files["content"])
+    if not 1 <= found <= max_contents:
+        wanted = "one photo is needed" if max_contents == 1 else f"one to {max_contents} photos are needed"
+        faults.add("content", f"{wanted}, as a file; found {found}", max_contents)
     styles = _styles(form, files["style"], library, faults)
     options = _options(form, faults, {"size": max_size, "style_size": max_style_size})
     weights = _list(form, "weight")
@@ -78,17 +93,17 @@ def read_fields(form: Form, library: StyleLibrary, *, max_size: int, max_style_s
         faults.add("mask", f"one per style, or none: {len(styles)} styles, {len(files['mask'])} masks", len(styles))
     if faults.errors or options is None:
         raise faults.problem()
-    return Asked(files["content"][0], styles, tuple(files["mask"]), options)
+    return Asked(tuple(files["content"]), styles, tuple(files["mask"]), options)
 
 
-def _check_names(form: Form, faults: Faults) -> None:
+def _check_names(form: Form, known: Sequence[str], faults: Faults) -> None:
     for name in dict.fromkeys((*form.texts, *form.files)):
         if name in IGNORED_FIELDS:
             continue
-        if name not in KNOWN_FIELDS:
-            near = get_close_matches(name.lower(), KNOWN_FIELDS, 1)
+        if name not in known:
+            near = get_close_matches(name.lower(), known, 1)
             meant = f"did you mean {near[0]}? " if near else ""
-            faults.add(name, f"no such field; {meant}there are {', '.join(KNOWN_FIELDS)}")
+            faults.add(name, f"no such field; {meant}there are {', '.join(known)}")
         elif name in form.files and name not in FILE_FIELDS:
             faults.add(name, "expected text, found a file")
 
@@ -121,7 +136,7 @@ def _styles(form: Form, files: Sequence[File], library: StyleLibrary, faults: Fa
     elif count > MAX_STYLES:
         faults.add("style", f"at most {MAX_STYLES} styles and style_ids together; found {count}", MAX_STYLES)
     for name in names:
-        if name not in library:
+        if not library.knows(name):
             faults.add("style_id", f"the service does not remember {name[:64]!r}: upload the style's picture again")
     label = "style" if len(files) == 1 else "style[{}]"
     uploaded = [StyleSource(label.format(n), style_id(file.data), file.data) for n, file in enumerate(files)]

@@ -6,6 +6,7 @@ Parsing is python-multipart's; what is here is what may pass. The first limit a 
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, TypeVar, cast
 
@@ -25,9 +26,12 @@ from app.http.problems import (
 MAX_PARTS: Final = 64
 MAX_PART_HEADERS: Final = 32
 MAX_TEXT_BYTES: Final = 1024
+SCORES: Final = ("keyframes",)  # fields that are written by programs
+MAX_SCORE_BYTES: Final = 65_536
+MAX_NAME: Final = 255
 MAX_FILES: Final = 17
 MAX_PREAMBLE_BYTES: Final = 1 << 16
-IN_MEMORY_BYTES: Final = 1 << 16
+IN_MEMORY_BYTES: Final = 1 << 16  # of all files of a request together
 
 # An item of a list, as PHP and Rails spell it: style[] or style[0].
 ITEM: Final = re.compile(r"([^\[\]]+)\[([0-9]{0,4})\]")
@@ -41,14 +45,16 @@ T = TypeVar("T")
 
 @dataclass
 class File:
-    """An uploaded file: at most 64 KiB of it in memory, the rest on disk until it is closed.
+    """An uploaded file: in memory if it is small, else on disk until it is closed.
 
-    `named` is whether the client gave it a file name, be it empty, or left that away as from a text.
+    `named` is whether the client gave it a file name, be it empty, or left that away as from a text; `name` is that
+    file name.
     """
 
     data: BinaryIO
     size: int = 0
     named: bool = True
+    name: str = ""
 
 
 @dataclass
@@ -72,16 +78,19 @@ async def read_form(
     file_fields: Collection[str],
     max_file_bytes: int,
     max_request_bytes: int,
+    max_contents: int = 1,
+    folder: Path | None = None,
 ) -> Form:
     """Read a whole form, or raise the Problem it has; then nothing is kept of it.
 
-    `headers` are the request's, by lower-case name. `file_fields` are files even without a file name.
+    `headers` are the request's, by lower-case name. `file_fields` are files even without a file name. Files wait in
+    `folder`, else where temporary files do; `max_contents` is how many photos there may be.
     """
     boundary = _boundary(headers)
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > max_request_bytes:
         raise _request_too_large(max_request_bytes)
-    reader = _Reader(file_fields, max_file_bytes)
+    reader = _Reader(file_fields, max_file_bytes, max_contents - 1, folder)
     try:
         parser = MultipartParser(
             boundary,
@@ -146,12 +155,18 @@ def _request_too_large(limit: int) -> Problem:
 class _Reader:
     """Collects the parser's callbacks into a form. Part 0 is the preamble."""
 
-    def __init__(self, file_fields: Collection[str], max_file_bytes: int) -> None:
+    def __init__(
+        self, file_fields: Collection[str], max_file_bytes: int, further_files: int, folder: Path | None
+    ) -> None:
         self.ended = False
+        self._max_parts = MAX_PARTS + further_files
+        self._max_files = MAX_FILES + further_files
+        self._folder = folder
         self._file_fields = file_fields
         self._max_file_bytes = max_file_bytes
         self._part = -1
         self._preamble = 0
+        self._memory = IN_MEMORY_BYTES
         # (name, place in a list, what came), in the order sent
         self._texts: list[tuple[str, int, str]] = []
         self._files: list[tuple[str, int, File]] = []
@@ -169,8 +184,8 @@ class _Reader:
 
     def on_part_begin(self) -> None:
         self._part += 1
-        if self._part > MAX_PARTS:
-            raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_PARTS} parts", limit=MAX_PARTS)
+        if self._part > self._max_parts:
+            raise Problem(REQUEST_TOO_LARGE, f"the form has more than {self._max_parts} parts", limit=self._max_parts)
         self._headers: dict[bytes, bytes] = {}
         self._header_name = b""
         self._header_value = b""
@@ -205,10 +220,13 @@ class _Reader:
         extended = EXTENDED_FILENAME.search(QUOTED.sub("", disposition)) is not None
         named = b"filename" in options or extended
         if named or self._name in self._file_fields:
-            if len(self._files) == MAX_FILES:
-                raise Problem(REQUEST_TOO_LARGE, f"the form has more than {MAX_FILES} files", limit=MAX_FILES)
-            spooled = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115
-            self._file = File(cast(BinaryIO, spooled), named=named)
+            most = self._max_files
+            if len(self._files) == most:
+                raise Problem(REQUEST_TOO_LARGE, f"the form has more than {most} files", limit=most)
+            folder = str(self._folder) if self._folder else None
+            spooled = SpooledTemporaryFile(max(1, self._memory), dir=folder)  # noqa: SIM115
+            name = options.get(b"filename", b"").decode("utf-8", "replace")[:MAX_NAME]
+            self._file = File(cast(BinaryIO, spooled), named=named, name=name)
             self._may_be_none = not options.get(b"filename") and not extended
             self._files.append((self._name, self._place, self._file))
 
@@ -222,12 +240,13 @@ class _Reader:
                 raise Problem(MALFORMED_MULTIPART, text, limit=MAX_PREAMBLE_BYTES)
         elif self._file is None:
             self._text += data[start:end]
-            if len(self._text) > MAX_TEXT_BYTES:
+            most = MAX_SCORE_BYTES if self._name in SCORES else MAX_TEXT_BYTES
+            if len(self._text) > most:
                 raise Problem(
                     FIELD_TOO_LARGE,
-                    f"{self._name} has more than {MAX_TEXT_BYTES} bytes of text",
+                    f"{self._name} has more than {most} bytes of text",
                     field=self._name,
-                    limit=MAX_TEXT_BYTES,
+                    limit=most,
                 )
         else:
             self._file.size += end - start
@@ -251,6 +270,8 @@ class _Reader:
             self._files.pop()[2].data.close()
         else:
             self._file.data.seek(0)
+            if self._file.size <= self._memory:
+                self._memory -= self._file.size
 
     def on_end(self) -> None:
         if self._preamble and not self.begun:

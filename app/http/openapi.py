@@ -34,8 +34,9 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 
 _HEADERS: Final = {
     "X-Request-Id": "the caller's own where it sent one, else a new one; the log has it too",
-    "X-Batch-Size": "how many pictures the network ran together",
+    "X-Batch-Size": "how many pictures the network ran together; 0 for a result that was kept",
     "X-Style-Id": "ids of the uploaded styles that are remembered now, in order: send one as style_id next time",
+    "Cache-Status": "where results are kept: whether this is one (hit), and is kept now (stored)",
     "Server-Timing": "milliseconds in decode, queue, network and encode",
 }
 
@@ -78,19 +79,76 @@ def stylize_operation() -> dict[str, Any]:
                 "schema": {"type": "string", "maxLength": 128},
                 "example": "order-1234",
             },
+            {
+                "name": "Prefer",
+                "in": "header",
+                "description": "respond-async: don't wait, but answer as POST /jobs does",
+                "schema": {"type": "string"},
+                "example": "",
+            },
+        ],
+    }
+
+
+def job_operation() -> dict[str, Any]:
+    """The same of POST /jobs."""
+    schema = _form_schema()
+    schema["properties"]["content"] = {
+        "type": "array",
+        "items": _FILE,
+        "description": f"The photos: {FORMATS}. Several come back as a zip archive.",
+    }
+    schema["properties"]["callback"] = {
+        "type": "string",
+        "format": "uri",
+        "description": "Where to tell that the job has ended: https, at a host the service's operator allows.",
+        "example": "",
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "a name for this request that no other has: sent again, it gives the same job",
+                "schema": {"type": "string", "maxLength": 255},
+                "example": "2f5a4e0c-6a0e-4a6e-9d0a-1d7b6c1f3f0e",
+            },
+            {
+                "name": "Authorization",
+                "in": "header",
+                "description": "a secret of the caller's own, by which jobs can be listed",
+                "schema": {"type": "string"},
+                "example": "Bearer 3b1f0c",
+            },
         ],
     }
 
 
 def stylize_responses() -> dict[int | str, dict[str, Any]]:
     """The picture, and every problem."""
-    elsewhere = ("not-found", "unknown-style", "method-not-allowed", "origin-not-allowed", "bad-request")
+    elsewhere = (
+        "not-found",
+        "unknown-style",
+        "method-not-allowed",
+        "ready-style",
+        "style-store-down",
+        "origin-not-allowed",
+        "bad-request",
+        "unknown-job",
+        "no-preview",
+        "job-not-done",
+        "unknown-caller",
+        "jobs-off",
+        "range-not-satisfiable",
+    )
     picture = {
         "description": "the stylised photo",
         "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     }
-    return {200: picture, **problem_responses(*(k for k in TYPES.values() if k.name not in elsewhere))}
+    accepted = {"description": "a job, where the request prefers respond-async: as of POST /jobs"}
+    return {200: picture, 202: accepted, **problem_responses(*(k for k in TYPES.values() if k.name not in elsewhere))}
 
 
 def _form_schema() -> dict[str, Any]:

@@ -51,6 +51,20 @@ UNREADABLE_IMAGE = ProblemType(
     f"Do what the detail says; what is read are whole {FORMATS} files.",
     "content: the file is empty",
 )
+UNREADABLE_VIDEO = ProblemType(
+    "unreadable-video",
+    422,
+    "A file is not a video that can be used",
+    "Do what the detail says; what is read are MP4, MOV, WebM, MKV, GIF, and animated WebP and PNG.",
+    "content: Nothing of the video can be decoded: send it whole, in H.264, HEVC, VP9 or AV1.",
+)
+VIDEO_TOO_LARGE = ProblemType(
+    "video-too-large",
+    413,
+    "A video is longer or larger than the limit",
+    "Send a shorter or a smaller one: the limit is of what unit tells, seconds, frames, pixels of a frame, or bytes.",
+    "content: The video takes 3,600 seconds or more and the limit is 600: send a shorter one.",
+)
 TOO_MANY_PIXELS = ProblemType(
     "too-many-pixels",
     413,
@@ -110,6 +124,13 @@ UPLOAD_TIMEOUT = ProblemType(
     "Send it again over a faster line, or a smaller file.",
     "the upload was not complete after 30 seconds",
 )
+SLOW_UPLOAD = ProblemType(
+    "slow-upload",
+    408,
+    "The upload came too slowly",
+    "Send it again over a faster line, or a smaller file.",
+    "the body came at less than 2048 bytes a second for 5 seconds",
+)
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing here", "See /docs for what the service offers.", "/stylise")
 UNKNOWN_STYLE = ProblemType(
     "unknown-style",
@@ -118,8 +139,71 @@ UNKNOWN_STYLE = ProblemType(
     "Upload the style's picture again.",
     "no style 0123456789abcdef0123456789abcdef is remembered",
 )
+UNKNOWN_JOB = ProblemType(
+    "unknown-job",
+    404,
+    "There is no such job (any longer)",
+    "Look up its address; jobs are forgotten some time after they end, and when they are deleted.",
+    "no job 0123456789abcdef0123456789abcdef is known",
+)
+NO_PREVIEW = ProblemType(
+    "no-preview",
+    404,
+    "Nothing of this job is finished yet",
+    "Ask again when its progress says that something is.",
+    "the job is queued",
+)
+JOB_NOT_DONE = ProblemType(
+    "job-not-done",
+    409,
+    "The job has no result",
+    "Wait until its state is done: /jobs/{id}/events tells. A job that failed says why in its problem.",
+    "the job is running",
+)
+UNKNOWN_CALLER = ProblemType(
+    "unknown-caller",
+    401,
+    "The service does not know whose jobs to list",
+    "Send jobs, and ask for them, with the same Authorization header: any secret of your own will do.",
+    "the request has no Authorization header",
+)
+JOBS_OFF = ProblemType(
+    "jobs-off",
+    503,
+    "This service keeps no jobs",
+    "Operators: name a folder that can be written by IMPASTO_DATA_DIR.",
+    "/data can't be written (Read-only file system)",
+)
+RANGE_NOT_SATISFIABLE = ProblemType(
+    "range-not-satisfiable",
+    416,
+    "The file has no such bytes",
+    "Ask for a range that begins within the file, or without Range.",
+    "the file has 48213 bytes",
+)
+READY_STYLE = ProblemType(
+    "ready-style",
+    409,
+    "A style that stands ready is not forgotten",
+    "Operators: take its picture out of the folder of styles, and start the service again.",
+    "the style 0123456789abcdef0123456789abcdef stands ready, for everybody",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "This method is not for this path", "See /docs.", "GET /stylize"
+)
+UNAUTHORIZED = ProblemType(
+    "unauthorized",
+    401,
+    "A key is needed",
+    "Send your key as Authorization: Bearer KEY, or as X-Api-Key; the service's operator makes one.",
+    "the request has no key",
+)
+RATE_LIMITED = ProblemType(
+    "rate-limited",
+    429,
+    "The client has had what it may have in a minute",
+    "Send it again after Retry-After seconds.",
+    "60 requests a minute are this client's limit",
 )
 ORIGIN_NOT_ALLOWED = ProblemType(
     "origin-not-allowed",
@@ -149,11 +233,18 @@ SHUTTING_DOWN = ProblemType(
     "Send it again; another instance or the next start will answer.",
     "the service is stopping and takes no new work",
 )
+STORE_DOWN = ProblemType(
+    "style-store-down",
+    503,
+    "The store that replicas share does not answer",
+    "Send it again after Retry-After seconds.",
+    "the style store does not answer",
+)
 STORAGE_FULL = ProblemType(
     "storage-full",
     503,
     "There is no room for uploads",
-    "Send it again after Retry-After seconds; operators: give the temporary folder more room.",
+    "Send it again after Retry-After seconds; operators: give the temporary folder, and that of jobs, more room.",
     "the temporary folder is full",
 )
 DEADLINE_PASSED = ProblemType(

@@ -11,14 +11,18 @@ from app.http.problems import (
     NOT_FOUND,
     NOT_READY,
     QUEUE_FULL,
+    READY_STYLE,
     SHUTTING_DOWN,
+    STORE_DOWN,
     TYPES,
     UNKNOWN_STYLE,
     Problem,
 )
 from app.http.service import Service
 from app.http.stylize import stylize
+from app.styles.library import StyleLibrary
 from app.styles.ready import ReadyStyle
+from app.styles.store import StoreDown
 
 router = APIRouter()
 
@@ -116,11 +120,39 @@ def _ready(request: Request, id: str) -> ReadyStyle:
     responses=problem_responses(UNKNOWN_STYLE),
 )
 async def style(request: Request, id: str) -> dict[str, Any]:
-    """The sizes its code is ready at, and whether its picture is kept, so that any other size can be asked for."""
-    library = _service(request).library
-    if id not in library:
+    """Where it is known (`ready`, `memory`, `store`), the sizes its code is ready at, and whether its
+    picture is kept, so that any other size can be asked for.
+    """
+    service = _service(request)
+    known, sizes, any_size = await service.in_thread(_told, service.library, id)
+    if not known:
         raise Problem(UNKNOWN_STYLE, f"no style {id[:64]} is remembered", field="id")
-    return {"id": id, "sizes": library.sizes(id), "any_size": library.has_picture(id)}
+    return {"id": id, "known": known, "sizes": sizes, "any_size": any_size}
+
+
+def _told(library: StyleLibrary, id: str) -> tuple[list[str], list[int], bool]:
+    return library.known(id), library.sizes(id), library.has_picture(id)
+
+
+@router.delete(
+    "/styles/{id}",
+    summary="Forget a style, in every replica",
+    tags=["stylize"],
+    status_code=204,
+    response_class=Response,
+    responses=problem_responses(READY_STYLE, STORE_DOWN),
+)
+async def forget_style(request: Request, id: str) -> Response:
+    """Its picture and its codes are gone where this is answered, and elsewhere within moments. It may be unknown."""
+    service = _service(request)
+    if id in service.ready:
+        raise Problem(READY_STYLE, f"the style {id} stands ready, for everybody", field="id")
+    try:
+        await service.in_thread(service.library.forget, id)
+    except StoreDown as error:
+        text = f"the style is forgotten here, but maybe not in other replicas: {error}"
+        raise Problem(STORE_DOWN, text, retry_after=5) from None
+    return Response(status_code=204)
 
 
 @router.get("/healthz", summary="The process lives", tags=["operation"])

@@ -3,35 +3,36 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.files import DISK_FULL
-from app.http.fields import FILE_FIELDS, Asked, Faults, invalid_field, read_fields
-from app.http.forms import Form, read_form
+from app.access.clients import Client
+from app.http.access import client_of, count_pixels
+from app.http.fields import Asked, invalid_field, read_fields
+from app.http.forms import Form
+from app.http.incoming import deadline_passed, upload
+from app.http.kept import result_key
 from app.http.metrics import STAGES
-from app.http.negotiation import choose_format
 from app.http.problems import (
-    DEADLINE_PASSED,
     INTERNAL_ERROR,
     SHUTTING_DOWN,
     STORAGE_FULL,
-    TOO_MANY_PIXELS,
-    UNREADABLE_IMAGE,
-    UPLOAD_TIMEOUT,
+    TYPES,
     Problem,
 )
 from app.http.service import Service, queue_full
+from app.http.submit import prefers_async, submit
+from app.http.traces import trace_of
 from app.images.encode import MEDIA_TYPES
-from app.images.errors import TooManyPixels
+from app.images.negotiation import choose_format
 from app.images.processes import ProcessFailed
-from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, finish, prepare, unreadable
-from app.queue.work import DeadlinePassed, QueueError, Refused, StorageFull, StylePicture
+from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
+from app.queue.work import DeadlinePassed, Done, QueueError, Refused, StorageFull, StylePicture, Work
 
-REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed")
+REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ T = TypeVar("T")
 async def stylize(request: Request) -> Response:
     """Answer one request, and count how it ended."""
     service: Service = request.app.state.service
+    if prefers_async(request) and service.jobs.on:
+        return await submit(request)
     outcome = INTERNAL_ERROR.name
     try:
         response = await _stylize(request, service)
@@ -60,18 +63,19 @@ async def stylize(request: Request) -> Response:
 async def _stylize(request: Request, service: Service) -> Response:
     since = time.monotonic()
     timeout = _timeout(request, service.settings.request_timeout)
-    service.check_open(since + timeout)
-    with service.serving():
-        form = await _upload(request, service, since, timeout)
-        try:
+    client = client_of(request)
+    service.check_open(since + timeout, client)
+    form = await upload(request, service.uploads, service.request_limits, since, timeout)
+    try:
+        with service.serving(client):
             async with asyncio.timeout(since + timeout - time.monotonic()):
                 return await _unless_disconnected(request, _answer(request, service, form, since, timeout))
-        except TimeoutError:
-            raise _deadline_passed(timeout) from None
-        except ProcessFailed as error:
-            raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
-        finally:
-            form.close()
+    except TimeoutError:
+        raise deadline_passed(timeout) from None
+    except ProcessFailed as error:
+        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
+    finally:
+        form.close()
 
 
 def _timeout(request: Request, longest: float) -> float:
@@ -86,28 +90,6 @@ def _timeout(request: Request, longest: float) -> float:
     if not 0 < seconds < math.inf:
         raise invalid_field("X-Request-Timeout", f"expected seconds greater than 0; found {text[:50]!r}", 0)
     return min(seconds, longest)
-
-
-async def _upload(request: Request, service: Service, since: float, timeout: float) -> Form:
-    settings = service.settings
-    try:
-        async with asyncio.timeout(min(settings.upload_timeout, since + timeout - time.monotonic())):
-            return await read_form(
-                request.headers,
-                request.stream(),
-                file_fields=FILE_FIELDS,
-                max_file_bytes=settings.max_file_bytes,
-                max_request_bytes=settings.max_request_bytes,
-            )
-    except TimeoutError:
-        if timeout <= settings.upload_timeout:
-            raise _deadline_passed(timeout) from None
-        detail = f"the upload was not complete after {settings.upload_timeout:g} seconds"
-        raise Problem(UPLOAD_TIMEOUT, detail, limit=settings.upload_timeout) from None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise Problem(STORAGE_FULL, "the temporary folder is full", retry_after=5) from None
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -135,41 +117,61 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
     misses = sum(isinstance(style, StylePicture) for style in prepared.work.styles)
     service.metrics.styles.labels("miss").inc(misses)
     service.metrics.styles.labels("hit").inc(len(asked.styles) - misses)
-    decoded = time.monotonic()
-    try:
-        done = await service.queue.run(prepared.work, since + timeout)
-    except Refused as refused:
-        raise queue_full(refused) from None
-    except DeadlinePassed:
-        raise _deadline_passed(timeout) from None
-    except StorageFull as error:
-        raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
-    except QueueError as error:
-        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
-    stylised = time.monotonic()
     format = choose_format(asked.options.format, ", ".join(request.headers.getlist("accept")), prepared.photo.format)
-    try:
-        body = await service.in_thread(finish, prepared, done.pixels, asked.options, format, service.codec)
-    except FieldError as error:
-        raise invalid_field(error.field, str(error)) from None
+    headers = {"Vary": "Accept"}
+    key = await service.in_thread(result_key, prepared, asked.options, format) if service.kept.max_bytes else b""
+    body = service.kept.get(key)
+    queue_seconds, network_seconds, batch_size = 0.0, 0.0, 0
+    decoded = stylised = time.monotonic()
+    if body is not None:
+        service.metrics.kept.inc()
+        headers["Cache-Status"] = "impasto; hit"
+    else:
+        client = client_of(request)
+        height, width = prepared.photo.rgb.shape[:2]
+        await count_pixels(service, client, height * width)
+        done = await _done(service, prepared.work, since + timeout, timeout, client)
+        queue_seconds, network_seconds, batch_size = done.queue_seconds, done.network_seconds, done.batch_size
+        stylised = time.monotonic()
+        try:
+            body = await service.in_thread(finish, prepared, done.pixels, asked.options, format, service.codec)
+        except FieldError as error:
+            raise invalid_field(error.field, str(error)) from None
+        if key:
+            stored = "; stored" if service.kept.keep(key, body) else ""
+            headers["Cache-Status"] = f"impasto; fwd=miss{stored}"
     encoded = time.monotonic()
-    times = (decoded - uploaded, done.queue_seconds, done.network_seconds, encoded - stylised)
+    times = (decoded - uploaded, queue_seconds, network_seconds, encoded - stylised)
+    trace = trace_of(request)
+    trace.stage("upload", since, uploaded)
+    trace.stage("decode", uploaded, decoded)
+    if batch_size:
+        trace.stage("queue", decoded, stylised - network_seconds)
+        trace.stage("network", stylised - network_seconds, stylised, batch_size=batch_size)
+        trace.stage("encode", stylised, encoded)
     for stage, seconds in zip(STAGES, times, strict=True):
         service.metrics.stages.labels(stage).observe(seconds)
     service.metrics.seconds.observe(encoded - since)
-    headers = {
-        "Server-Timing": ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True)),
-        "X-Batch-Size": str(done.batch_size),
-        "Vary": "Accept",
-    }
+    headers["Server-Timing"] = ", ".join(f"{s};dur={1000 * t:.1f}" for s, t in zip(STAGES, times, strict=True))
+    headers["X-Batch-Size"] = str(batch_size)
     names = [style.name for style in asked.styles if style.file is not None and style.name in service.library]
     if names:
         headers["X-Style-Id"] = ", ".join(names)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format])
 
 
-def _deadline_passed(timeout: float) -> Problem:
-    return Problem(DEADLINE_PASSED, f"the result was not ready within {timeout:g} seconds", limit=timeout)
+async def _done(service: Service, work: Work, deadline: float, timeout: float, client: Client) -> Done:
+    """What the network makes of it. Raises the Problem for which it is not made."""
+    try:
+        return await service.queue.run(work, deadline, client=client.name)
+    except Refused as refused:
+        raise queue_full(refused) from None
+    except DeadlinePassed:
+        raise deadline_passed(timeout) from None
+    except StorageFull as error:
+        raise Problem(STORAGE_FULL, str(error), retry_after=5) from None
+    except QueueError as error:
+        raise Problem(SHUTTING_DOWN if service.draining else INTERNAL_ERROR, str(error)) from None
 
 
 def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
@@ -182,22 +184,11 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
             asked.content.data, asked.styles, masks, asked.options, service.library, service.limits, service.codec
         )
     except FieldError as error:
-        raise _unreadable(
-            unreadable(error, asked.styles, masks, asked.options, service.limits, service.codec)
-        ) from None
+        found = unreadable(error, asked.styles, masks, asked.options, service.limits, service.codec)
+        name, detail, members = fault(found)
+        raise Problem(TYPES[name], detail, **members) from None
     except SizeError as error:
         raise invalid_field("size", str(error), error.limit) from None
     except StyleForgotten as error:
         raise invalid_field("style_id", str(error)) from None
     return asked, prepared
-
-
-def _unreadable(found: Sequence[FieldError]) -> Problem:
-    """One problem for every file that can't be read; the first decides what kind it is."""
-    faults = Faults()
-    for error in found:
-        faults.add(error.field, str(error), error.cause.limit if isinstance(error.cause, TooManyPixels) else None)
-    first, detail = faults.errors[0], "; ".join(f"{error.field}: {error}" for error in found)
-    kind = TOO_MANY_PIXELS if "limit" in first else UNREADABLE_IMAGE
-    members = {name: first[name] for name in ("field", "limit") if name in first}
-    return Problem(kind, detail, **members, errors=faults.errors)

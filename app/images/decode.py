@@ -126,9 +126,13 @@ class Picture:
         self._size = self._image.size
         self.long_side = max(self._size)
 
+    def size_at(self, long_side: int) -> tuple[int, int]:
+        """The size it has at a long side, (width, height) as it is stored."""
+        return fitted(*self._size, long_side)
+
     def pixels(self, long_side: int, trimmed: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Colour (H, W, 3) and alpha (H, W) or None, at that long side; trimmed, at most at that."""
-        size = fitted(*self._size, long_side)
+        size = self.size_at(long_side)
         with self._guarded():
             colour, alpha, box = self._layers(size)
             if trimmed and alpha is not None and (bounds := alpha.getbbox()):

@@ -67,7 +67,7 @@ def reader(data: bytes) -> Callable[[bytes], Header]:
             return avif
         if brands & HEIF_BRANDS:
             return heif
-        kind = "a video"
+        kind = "a video, which is a job: POST it to /jobs"
     start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, name in STRANGERS.items():
         if data.startswith(signature) or start.startswith(signature):

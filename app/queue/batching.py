@@ -141,8 +141,8 @@ class BatchingQueue:
         """Estimated time until an interactive item of this size, put in now, would be begun."""
         return self._load().until(line_of(Priority.INTERACTIVE, pixels)) / self.rate
 
-    def admit(self, seconds_left: float, pixels: float | None = None) -> None:
-        """Raise Refused where interactive work of this size would wait too long, or end past its deadline.
+    def admit(self, seconds_left: float, pixels: float | None = None, client: str = "") -> None:
+        """Raise Refused where a client's interactive work of this size would wait too long, or end past its deadline.
 
         None for work of a size not known yet: it is taken to be as little as the least that has come lately.
         """
@@ -150,28 +150,38 @@ class BatchingQueue:
             pixels = self._sizes.least
         line, load = line_of(Priority.INTERACTIVE, pixels), self._load()
         late = max(
-            load.until(line) / self.rate - self._max_seconds, load.until(line, pixels) / self.rate - seconds_left
+            load.until(line, 0.0, client) / self.rate - self._max_seconds,
+            load.until(line, pixels, client) / self.rate - seconds_left,
         )
         if load.total and late > 0:
             raise Refused(late, self._max_seconds)
 
-    def admit_unread(self, seconds_left: float) -> None:
+    def admit_unread(self, seconds_left: float, client: str = "") -> None:
         """`admit` for a request before its upload is read; now and then one is let in to learn its size."""
         if self._sizes.age < PROBE_SECONDS:
-            self.admit(seconds_left)
+            self.admit(seconds_left, None, client)
 
-    async def run(self, work: Work, deadline: float = math.inf, priority: Priority = Priority.INTERACTIVE) -> Done:
-        """Wait for a result until `deadline`, on the clock of time.monotonic.
+    async def run(
+        self,
+        work: Work,
+        deadline: float = math.inf,
+        priority: Priority = Priority.INTERACTIVE,
+        client: str = "",
+        on_step: Callable[[float], None] | None = None,
+    ) -> Done:
+        """Wait for a result until `deadline`, on the clock of time.monotonic. Clients share the device.
 
-        Cancelling gives the place in the queue back, or the device at the next step. Background work is not refused:
-        who sends it, a frame after another, bounds what he has in the queue. Raises a QueueError.
+        `on_step` hears after each step but the last how much is done, 0 to 1, as estimated; it is called from the
+        worker's thread and must be quick. Cancelling gives the place in the queue back, or the device at the next step.
+        Background work is not refused: who sends it, a frame after another, bounds what he has in the queue. Raises a
+        QueueError.
         """
         seconds_left = deadline - time.monotonic()
         if seconds_left <= 0:
             raise DeadlinePassed("the time was over before the work was queued")
         with self._wake:
-            item = self._enter(work, seconds_left, priority)
-            future = item.join(deadline)
+            item = self._enter(work, seconds_left, priority, client)
+            future = item.join(deadline, on_step)
         try:
             async with asyncio.timeout(seconds_left if seconds_left < math.inf else None):
                 return await future
@@ -180,7 +190,7 @@ class BatchingQueue:
         finally:
             self._leave(item, future)
 
-    def _enter(self, work: Work, seconds_left: float, priority: Priority) -> Item:
+    def _enter(self, work: Work, seconds_left: float, priority: Priority, client: str) -> Item:
         """The item of equal work that is in the queue or begun, else a new one."""
         with self._wake:
             if self._closing.is_set():
@@ -188,10 +198,10 @@ class BatchingQueue:
             if work.key is not None and (known := self._by_key.get((work.key, priority))):
                 self._hooks.shared()
                 return known
-            item = Item(work, priority, self._forget)
+            item = Item(work, priority, self._forget, client)
             if priority is Priority.INTERACTIVE:
                 self._sizes.add(item.pixels)
-                self.admit(seconds_left, item.pixels)
+                self.admit(seconds_left, item.pixels, client)
             self._waiting.add(item)
             if work.key is not None:
                 self._by_key[work.key, priority] = item
@@ -218,10 +228,10 @@ class BatchingQueue:
     def _load(self) -> Load:
         load = Load()
         for item in self._items():
-            load.add(item.line, item.pixels)
+            load.add(item.line, item.pixels, item.client)
         for worker in self._workers:
             for run in worker.desk.runs:
-                load.add(run.line, worker.pixels_left(run))
+                load.add(run.line, worker.pixels_left(run), None)
         return load
 
     def _next_run(self, worker: Worker) -> Run | None:

@@ -17,6 +17,8 @@ WEIGHTS: Final = {Priority.INTERACTIVE: 0.9, Priority.BACKGROUND: 0.1}
 LARGE_PIXELS: Final = 2**20
 MOST_LARGE: Final = {Priority.INTERACTIVE: 2, Priority.BACKGROUND: 1}
 
+REMEMBERED: Final = 1024  # of those who had a share; who has no more than others needs no remembering
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -26,8 +28,9 @@ class FairShares(Generic[K]):
     Who wanted none has no claim to what he left: he starts beside whoever is served.
     """
 
-    def __init__(self, weights: Mapping[K, float] | None = None) -> None:
+    def __init__(self, weights: Mapping[K, float] | None = None, lead: float = LEAD_SECONDS) -> None:
         self._weights = weights or {}
+        self._lead = lead
         self._starts: dict[K, float] = {}  # seconds had, a unit of weight
         self._now = 0.0
 
@@ -35,11 +38,13 @@ class FairShares(Generic[K]):
         """Who is served next, of those who want it in order of preference."""
         starts = [self._start(one) for one in wanting]
         self._now = min(starts)
-        return next(one for one, start in zip(wanting, starts, strict=True) if start <= self._now + LEAD_SECONDS)
+        return next(one for one, start in zip(wanting, starts, strict=True) if start <= self._now + self._lead)
 
     def charge(self, served: K, seconds: float) -> None:
         """Note that one had the device so long."""
         self._starts[served] = self._start(served) + seconds / self._weights.get(served, 1.0)
+        if len(self._starts) > REMEMBERED:
+            self._starts = {one: start for one, start in self._starts.items() if start > self._now}
 
     def _start(self, one: K) -> float:
         return max(self._starts.get(one, 0.0), self._now)

@@ -13,29 +13,34 @@ TELLING: Final = 8  # fewer say nothing of the next
 
 
 class Load:
-    """Work ahead in content pixels, by line, as `app.queue.desk` shares the device among them."""
+    """Work ahead in content pixels, by line, as `app.queue.desk` shares the device among them, and by client."""
 
     def __init__(self) -> None:
-        self._lines: defaultdict[Line, float] = defaultdict(float)
+        self._lines: defaultdict[Line, dict[str | None, float]] = defaultdict(dict)
 
-    def add(self, line: Line, pixels: float) -> None:
-        """Count in an item that waits, or what is left of one begun."""
-        self._lines[line] += pixels
+    def add(self, line: Line, pixels: float, client: str | None = "") -> None:
+        """Count in a client's item that waits, or (None) what is left of one begun, which goes before those."""
+        of_clients = self._lines[line]
+        of_clients[client] = of_clients.get(client, 0.0) + pixels
 
     @property
     def total(self) -> float:
         """All of it."""
-        return sum(self._lines.values())
+        return sum(self._in(line) for line in self._lines)
 
-    def until(self, line: Line, pixels: float = 0.0) -> float:
-        """What the device does until a new item in this line is begun; with its own `pixels`, until it is done.
+    def until(self, line: Line, pixels: float = 0.0, client: str = "") -> float:
+        """What the device does until a client's new item here is begun; with its own `pixels`, until it is done.
 
-        Meanwhile every other line of the class gets as much as this one, and another class its weight's part, or less
-        where it wants less.
+        Meanwhile every other client in the line gets as much as this one, every other line of the class as much as this
+        line, and another class its weight's part, or less where it wants less.
         """
-        own = self._lines.get(line, 0.0) + pixels
+        of_clients = self._lines.get(line, {})
+        of_one = of_clients.get(client, 0.0) + pixels
+        own = of_one + sum(
+            load if one is None else min(load, of_one) for one, load in of_clients.items() if one != client
+        )
         same = own + sum(
-            min(load, own) for other, load in self._lines.items() if other.priority is line.priority and other != line
+            min(self._in(other), own) for other in self._lines if other.priority is line.priority and other != line
         )
         return same + sum(
             min(self._of(other), same * WEIGHTS[other] / WEIGHTS[line.priority])
@@ -43,8 +48,11 @@ class Load:
             if other is not line.priority
         )
 
+    def _in(self, line: Line) -> float:
+        return sum(self._lines[line].values())
+
     def _of(self, priority: Priority) -> float:
-        return sum(load for line, load in self._lines.items() if line.priority is priority)
+        return sum(self._in(line) for line in self._lines if line.priority is priority)
 
 
 class RecentSizes:

@@ -1,16 +1,18 @@
-"""What waits for a worker, in lines of one class and about one size."""
+"""What waits for a worker, in lines of one class and about one size, in which clients take turns."""
 
 import math
 from collections import deque
 
+from app.queue.desk import FairShares
 from app.queue.work import Item, Line, Priority
 
 
 class Waiting:
-    """Items by line, in order of arrival. For one thread at a time."""
+    """Items by line, in order of arrival; several clients get as much done each. For one thread at a time."""
 
     def __init__(self) -> None:
         self._lines: dict[Line, deque[Item]] = {}
+        self._clients: FairShares[str] = FairShares(lead=0.0)
 
     @property
     def lines(self) -> list[Line]:
@@ -35,18 +37,25 @@ class Waiting:
         return False
 
     def take_batch(self, line: Line, budget: float) -> list[Item]:
-        """Take the oldest item of a line and those of its shape, as long as the budget of pixels lasts."""
-        batch: list[Item] = []
-        left: list[Item] = []
-        for item in self._lines[line]:
-            pixels = math.prod(item.work.shape)
-            if not batch or (item.work.shape == batch[0].work.shape and pixels <= budget):
-                batch.append(item)
-                budget -= pixels
-            else:
-                left.append(item)
+        """Take the item of a line that is due, and those of its shape as they are, while the budget of pixels lasts."""
+        left = list(self._lines[line])
+        batch = [self._take_due(left, left)]
+        shape, pixels = batch[0].work.shape, math.prod(batch[0].work.shape)
+        fitting = [item for item in left if item.work.shape == shape]
+        while fitting and pixels * (len(batch) + 1) <= budget:
+            batch.append(self._take_due(fitting, left))
         self._set(line, left)
         return batch
+
+    def _take_due(self, wanted: list[Item], left: list[Item]) -> Item:
+        """The oldest item, of those wanted, of the client who is due; taken out of both lists."""
+        client = self._clients.choose(list(dict.fromkeys(item.client for item in wanted)))
+        due = next(item for item in wanted if item.client == client)
+        wanted.remove(due)
+        if left is not wanted:
+            left.remove(due)
+        self._clients.charge(client, due.pixels)
+        return due
 
     def take_late(self, now: float) -> list[Item]:
         """Take those whose time is over."""

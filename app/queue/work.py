@@ -132,29 +132,39 @@ def line_of(priority: Priority, pixels: float) -> Line:
 class Item:
     """Work in the queue, and everyone who waits for it, each until a deadline of his own."""
 
-    def __init__(self, work: Work, priority: Priority, on_resolve: "Callable[[Item], None]") -> None:
+    def __init__(self, work: Work, priority: Priority, on_resolve: "Callable[[Item], None]", client: str = "") -> None:
         self.work = work
+        self.client = client
         self.pixels = work.pixels
         self.line = line_of(priority, work.pixels)
         self._on_resolve = on_resolve
         self.since = time.monotonic()
         self._waiters: dict[asyncio.Future[Done], float] = {}
+        self._watchers: dict[asyncio.Future[Done], Callable[[float], None]] = {}
 
     @property
     def deadline(self) -> float:
         """When the last of those who wait gives up, on the clock of time.monotonic; the past when nobody does."""
         return max(self._waiters.values(), default=0.0)
 
-    def join(self, deadline: float) -> "asyncio.Future[Done]":
-        """One more who waits, on the running event loop."""
+    def join(self, deadline: float, on_step: Callable[[float], None] | None = None) -> "asyncio.Future[Done]":
+        """One more who waits, on the running event loop; `on_step` as of `BatchingQueue.run`."""
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._waiters[future] = deadline
+        if on_step:
+            self._watchers[future] = on_step
         return future
 
     def leave(self, future: "asyncio.Future[Done]") -> bool:
         """One who waits no longer; True if he was the last."""
         self._waiters.pop(future, None)
+        self._watchers.pop(future, None)
         return not self._waiters
+
+    def advance(self, part: float) -> None:
+        """Tell those who watch how much is done, 0 to 1."""
+        for on_step in tuple(self._watchers.values()):
+            on_step(part)
 
     def resolve(self, outcome: Done | QueueError) -> None:
         """Hand over the outcome, from any thread."""

@@ -130,6 +130,7 @@ class Worker(threading.Thread):
             engine = self._make()
             self.engine_name = engine.name
             self._warm_up(engine)
+        logger.info("%s: the network runs by %s", self.name, engine.name)
         self._engine = engine
         self._shapes.clear()
         self.alive = True
@@ -169,6 +170,9 @@ class Worker(threading.Thread):
             self.desk.charge(run.line, run.seconds - before)
             self._hooks.step(run.line.priority, run.seconds - before)
         if results is None:
+            part = 1 - self.pixels_left(run) / run.pixels
+            for item in run.items:
+                item.advance(part)
             return
         self.desk.remove(run)
         self._note_success(run)

@@ -12,6 +12,7 @@ from app.network.blend import StyleCode
 
 # One large upload must not push every other style out.
 LARGEST_PART: Final = 8
+FORGOTTEN: Final = 1024
 
 
 def style_id(file: IO[bytes]) -> str:
@@ -45,6 +46,8 @@ class StyleLibrary:
         self._ready = ready or {}
         self.bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        # What was forgotten and not uploaded since: requests that were under way with it must not bring it back.
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._lock = Lock()
 
     def __contains__(self, name: str) -> bool:
@@ -53,6 +56,26 @@ class StyleLibrary:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def start(self) -> None:
+        """Begin to share, where the library does."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    @property
+    def store_up(self) -> bool:
+        """Whether what it shares with others answers; always where it shares nothing."""
+        return True
+
+    def knows(self, name: str) -> bool:
+        """Whether a style is known anywhere, which may take a moment to find out."""
+        return name in self
+
+    def known(self, name: str) -> list[str]:
+        """Where a style is known: ready, memory, store."""
+        with self._lock:
+            return [*(["ready"] if name in self._ready else []), *(["memory"] if name in self._entries else [])]
 
     def sizes(self, name: str) -> list[int]:
         """The sizes a style's code is ready at, in pixels."""
@@ -80,23 +103,50 @@ class StyleLibrary:
             entry = self._touched(name)
             return entry.codes.get(size) if entry else None
 
+    def find_picture(self, name: str) -> bytes | None:
+        """`picture`, which a library that is shared looks for elsewhere too, and may take a moment for."""
+        return self.picture(name)
+
+    def find_code(self, name: str, size: int) -> StyleCode | None:
+        """`code`, likewise."""
+        return self.code(name, size)
+
     def keep_picture(self, name: str, file: IO[bytes]) -> None:
         """Remember the bytes of a style's file, unless it would take more than an eighth of the memory."""
-        if self.has_picture(name):
-            return
+        with self._lock:
+            self._forgotten.pop(name, None)
+            entry = self._entries.get(name)
+            if name in self._ready or (entry and entry.data):
+                return
         largest = self.max_bytes // LARGEST_PART
         file.seek(0)
         data = file.read(largest + 1)
         file.seek(0)
         if len(data) <= largest:
-            with self._lock:
-                entry = self._entry(name)
-                if entry.data is None:
-                    entry.data = data
-                    self._grow(len(data))
+            self._insert_picture(name, data)
 
     def keep_code(self, name: str, size: int, code: StyleCode) -> None:
         """Remember a style's code at one size."""
+        if name not in self._forgotten:
+            self._insert_code(name, size, code)
+
+    def forget(self, name: str) -> None:
+        """Forget a style, unless it stands ready."""
+        with self._lock:
+            entry = self._entries.pop(name, None)
+            self.bytes -= entry.bytes if entry else 0
+            self._forgotten[name] = None
+            if len(self._forgotten) > FORGOTTEN:
+                self._forgotten.popitem(last=False)
+
+    def _insert_picture(self, name: str, data: bytes) -> None:
+        with self._lock:
+            entry = self._entry(name)
+            if entry.data is None:
+                entry.data = data
+                self._grow(len(data))
+
+    def _insert_code(self, name: str, size: int, code: StyleCode) -> None:
         with self._lock:
             entry = self._entry(name)
             if size not in entry.codes:

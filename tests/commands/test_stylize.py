@@ -150,7 +150,10 @@ ONE = ("photos/photo.png", "--style", "styles/rocket.jpg")
         ((*ONE, "-o", "photos/photo.png"), "is one of the inputs"),
         ((*ONE, "-o", "styles/../styles/rocket.jpg"), "is one of the inputs"),
         ((*ONE, "--mask", "photos/cat.png", "-o", "photos/cat.png"), "is one of the inputs"),
-        ((*ONE, "-o", "out.bmp"), "can't write .bmp; use .jpg, .jpeg, .png, .webp or --format"),
+        (
+            (*ONE, "-o", "out.bmp"),
+            "can't write .bmp; use .jpg, .png, .webp, .mp4, .webm, .gif, .zip, .jpeg or --format",
+        ),
         (("photos", "--style", "styles/rocket.jpg", "-o", "styles/notes.txt"), "is a file; 2 results need a folder"),
         (("photos", "--style", "styles/rocket.jpg", "-o", "out.png"), "is a file; 2 results need a folder"),
         (("photos/photo.png", "--style", "styles", "--style", "styles/rocket.jpg"), "not both"),

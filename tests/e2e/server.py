@@ -32,17 +32,24 @@ def free_port() -> int:
 class Server:
     """Starts in `with`, waits until it is ready, ends with it. `settings` are IMPASTO_* without the prefix."""
 
-    def __init__(self, settings: Mapping[str, object] | None = None, command: Sequence[str] = SERVE) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        settings: Mapping[str, object] | None = None,
+        command: Sequence[str] = SERVE,
+        port: int | None = None,
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+        self._folder = tempfile.TemporaryDirectory()
+        settings = {"data_dir": self._folder.name, **(settings or {})}
+        environment = {f"IMPASTO_{name.upper()}": str(value) for name, value in settings.items()}
         ports = {"IMPASTO_PORT": str(self.port), "UVICORN_PORT": str(self.port)}
-        self._environment = {**os.environ, **ports, **environment}
+        self.environment = {**os.environ, **ports, **environment}
         self._command = command
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(self._command, env=self._environment, stdout=self._log, stderr=self._log)
+        self.process = subprocess.Popen(self._command, env=self.environment, stdout=self._log, stderr=self._log)
         self.client = httpx.Client(base_url=self.url, timeout=120)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
@@ -59,11 +66,17 @@ class Server:
         if self.process.poll() is None:
             self.terminate()
         self._log.close()
+        self._folder.cleanup()
 
     def terminate(self) -> int:
         """SIGTERM, and the status it exits with."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        """As the kernel does where memory is short: the process learns nothing of it."""
+        self.process.kill()
+        self.process.wait(timeout=60)
 
     def log(self) -> str:
         """What it has written so far."""

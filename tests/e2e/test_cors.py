@@ -1,15 +1,14 @@
 """What scripts of web pages may do: browsers' preflights, and answers and errors they may read."""
 
-import socket
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.e2e import faulty
 from tests.e2e.server import FAULTY, Server
 from tests.e2e.test_bad_input import problem
-from tests.e2e.test_operation import serve_fails, wait_until
-from tests.e2e.test_wire import BODY, LENGTH, TYPE, head
+from tests.e2e.test_operation import later, serve_fails, square, wait_until
 
 GALLERY = "https://gallery.example"
 ALLOWED = [GALLERY, "https://a.site.example", "https://a.b.site.example", "null"]
@@ -82,13 +81,13 @@ def test_with_a_star_any_page_may_call(open_to_all: Server) -> None:
 
 def test_a_refusal_under_load_can_be_read_by_the_page(open_to_all: Server) -> None:
     client = open_to_all.client
-    with socket.create_connection(("127.0.0.1", open_to_all.port), timeout=30) as holds:
-        holds.sendall(head(TYPE, LENGTH) + BODY[:100])
-        wait_until(lambda: client.get("/readyz").status_code == 503)
-        refused = client.post("/stylize", files={"content": b""}, headers={"Origin": GALLERY})
-        problem(refused, 503, "queue-full")
-        assert refused.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
+    held = later(open_to_all, square(faulty.SLOW))
+    wait_until(lambda: client.get("/readyz").status_code == 503)
+    refused = client.post("/stylize", files={"content": b""}, headers={"Origin": GALLERY})
+    problem(refused, 503, "queue-full")
+    assert refused.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
+    assert held.result().status_code == 200
 
 
 def test_an_error_nobody_foresaw_can_be_read_by_the_page_and_forges_no_record(open_to_all: Server) -> None:

@@ -194,7 +194,7 @@ def test_a_worker_that_dies_is_noticed_and_comes_back(broken: Server) -> None:
 
 
 def test_sigterm_finishes_what_is_in_flight_refuses_the_rest_and_exits_0() -> None:
-    with Server() as server:
+    with Server({"grace_seconds": 600, "request_timeout": 600}) as server:
         working = later(server, square(256), size="1536")
         wait_until(lambda: batches(server) == 1)
         server.process.terminate()
@@ -293,6 +293,22 @@ def test_head_answers_as_get_does_without_the_body(client: httpx.Client, path: s
     assert head.headers["content-type"] == got.headers["content-type"]
     assert head.content == b"" != got.content
     assert client.get("/healthz").json() == {"status": "ok"}, "the connection serves on"
+
+
+def test_probes_of_the_open_inference_protocol_are_answered(broken: Server) -> None:
+    client = broken.client
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    model = client.get("/v2/models/impasto").json()
+    assert (model["name"], {one["name"] for one in model["inputs"]}) == ("impasto", {"content", "style"})
+    assert all(set(tensor) == {"name", "datatype", "shape"} for tensor in model["inputs"] + model["outputs"])
+    assert client.get("/v2").json()["version"] == model["versions"][0]
+    problem(client.get("/v2/models/other"), 404, "not-found")
+    assert client.get("/v2/models/impasto/ready").json() == {"name": "impasto", "ready": True}
+    assert send(broken, square(faulty.KILLS)).status_code == 500
+    problem(client.get("/v2/health/ready"), 503, "not-ready")
+    assert client.get("/v2/health/live").status_code == 200
+    wait_until(lambda: client.get("/v2/models/impasto/ready").status_code == 200)
 
 
 def test_metrics_count_requests_stages_batches_and_styles() -> None:

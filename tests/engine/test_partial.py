@@ -7,10 +7,11 @@ import pytest
 
 from app.engine.base import Engine, Job, Picture
 from app.engine.ncnn import NcnnEngine
-from app.engine.partial import LayerMoments, ShareMap
+from app.engine.partial import ShareMap
+from app.engine.statistics import Moments
 from app.engine.tiles import Limits
 from app.engine.torch import TorchEngine
-from app.network.blend import EPSILON, shares
+from app.network.blend import shares
 from tests.engine.engines import differences, gradient_masks
 from tests.engine.test_ncnn import assert_agree, decoder_file
 from tests.pictures import photo
@@ -84,20 +85,15 @@ def test_a_region_left_out_stays_as_strength_0_has_it(moving: Path) -> None:
     assert differences(masked[:, : 8 * 8], untouched[:, : 8 * 8]).mean() > 1
 
 
-def test_statistics_of_parts_are_those_of_all_of_it() -> None:
+def test_a_style_that_acts_nowhere_meets_the_statistics_of_everyone() -> None:
     random = np.random.default_rng(1)
     layer = random.gamma(1, 3, (5, 12, 14)).astype(np.float32)
-    alike, masked = LayerMoments(), LayerMoments()
     share = random.uniform(0, 1, (2, 12, 14)).astype(np.float32)
     share[1] = 0
-    for part in (slice(0, 6), slice(6, 14)):
-        everywhere = ShareMap(np.full((2, 1), 0.5, np.float32)).weights(slice(0, 12), part)
-        alike.add(layer[:, :, part], everywhere)
-        masked.add(layer[:, :, part], ShareMap(share.reshape(2, -1), (12, 14)).weights(slice(0, 12), part))
-    [every] = alike.statistics
-    np.testing.assert_allclose(every.mean, layer.mean((1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(every.std, np.sqrt(layer.var((1, 2)) + EPSILON), rtol=1e-4)
-    first, nowhere = masked.statistics
+    moments = Moments(14)
+    whole = slice(0, 12), slice(0, 14)
+    moments.add(0, layer, ShareMap(share.reshape(2, -1), (12, 14)).weights(*whole))
+    first, nowhere = moments.statistics
     np.testing.assert_allclose(first.mean, np.average(layer, (1, 2), share[0][None].repeat(5, 0)), rtol=1e-4)
     np.testing.assert_allclose(nowhere.mean, layer.mean((1, 2)), rtol=1e-4)
 

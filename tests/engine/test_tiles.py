@@ -38,10 +38,10 @@ def test_columns_keep_every_position_once_with_its_margin(width: int, widest: in
     assert max(sizes) <= widest
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    height=st.integers(1, 240),
-    width=st.integers(1, 240),
+    height=st.integers(1, 90),
+    width=st.integers(1, 200),
     limits=st.sampled_from([NARROW, SPILLED, UNEVEN]),
     masked=st.booleans(),
 )
@@ -54,7 +54,7 @@ def test_tiles_equal_the_untiled_run_at_any_size(height: int, width: int, limits
     assert differences(tiled, whole).max() <= 1
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 240), (8, 9), (240, 200)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 240), (8, 9), (100, 170)])
 @pytest.mark.parametrize("contrast", [0, 2])
 def test_flat_pictures_survive_the_disk(size: tuple[int, int], contrast: int) -> None:
     # Channels that hardly vary are divided by a deviation close to nothing.
@@ -66,7 +66,7 @@ def test_flat_pictures_survive_the_disk(size: tuple[int, int], contrast: int) ->
 
 @pytest.mark.parametrize("limits", [NARROW, SPILLED])
 def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
-    content = photo("astronaut")[:171, :242]
+    content = photo("astronaut")[:75, :170]
     work = job(content, ("coffee", "rocket"), (1, 1), 1.0, gradient_masks(content))
     [tiled], [whole] = engine("torch", limits).stylize([work]), engine("torch", WHOLE).stylize([work])
     assert differences(tiled, whole).max() <= 1
@@ -75,7 +75,7 @@ def test_torch_in_tiles_equals_torch_in_one_piece(limits: Limits) -> None:
 @pytest.mark.parametrize("library", ["ncnn", "torch"])
 def test_pictures_that_take_turns_at_steps_are_to_the_bit_what_each_is_alone(library: str) -> None:
     tiled = engine(library, SPILLED)
-    works = [job(photo("astronaut")[:171, :242]), job(photo("chelsea")[:60, :50]), job(photo("coffee")[:200, :170])]
+    works = [job(photo("astronaut")[:75, :170]), job(photo("chelsea")[:60, :50]), job(photo("coffee")[:100, :90])]
     alone = [tiled.stylize([work])[0] for work in works]
     runs = {number: stylize_steps(tiled, [work]) for number, work in enumerate(works)}
     results = {}
@@ -110,7 +110,7 @@ def test_a_picture_given_up_between_two_steps_leaves_no_file_behind() -> None:
 @pytest.mark.parametrize("library", ["ncnn", "torch"])
 @pytest.mark.parametrize("limits", [NARROW, UNEVEN])
 def test_a_style_in_tiles_has_the_code_of_the_whole(library: str, limits: Limits) -> None:
-    picture = photo("coffee")[:211, :269]
+    picture = photo("coffee")[:90, :170]
     tiled, whole = engine(library, limits).encode_style(picture), engine(library, WHOLE).encode_style(picture)
     # Between the decoder's layers there is half precision where features wait on the disk.
     exact, kept = 1e-5, 1e-5 if limits.feature_memory else 2e-4
@@ -141,7 +141,7 @@ def test_features_on_disk_come_back_to_eleven_bits_of_their_spread() -> None:
     store.put(0, 0, features[:, :, :9])
     store.put(0, 9, features[:, :6, 9:])
     store.put(6, 9, features[:, 6:, 9:])
-    spread = np.abs(features - features[:, :, :9].mean((1, 2), keepdims=True)).max()
+    spread = np.abs(features - features[:, :1, :1]).max()
     np.testing.assert_allclose(
         store.get(slice(2, 12), slice(5, 15)), features[:, 2:12, 5:15], rtol=0, atol=2**-11 * spread
     )

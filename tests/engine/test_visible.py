@@ -35,22 +35,22 @@ def works(height: int, width: int) -> list[Job]:
     ]
 
 
-@pytest.mark.parametrize("size", [(16, 9), (171, 242)])
+@pytest.mark.parametrize("size", [(16, 9), (75, 170)])
 def test_engines_agree_whole_in_tiles_and_in_batches(size: tuple[int, int]) -> None:
     jobs = works(*size)
     wanted = [engine("ncnn", WHOLE).stylize([work])[0] for work in jobs]
-    for made in (engine("torch", WHOLE), engine("ncnn", TILES), engine("ncnn", UNEVEN), engine("torch", TILES)):
+    for made in (engine("torch", WHOLE), engine("ncnn", UNEVEN), engine("torch", TILES)):
         for result, expected in zip(made.stylize(jobs), wanted, strict=True):
             assert_agree(result, expected)
 
 
 @pytest.mark.parametrize("library", ["ncnn", "torch"])
 def test_what_is_far_behind_the_edge_does_not_matter(library: str) -> None:
-    content = photo("astronaut")[:160, :400]
-    alpha = np.zeros((160, 400), np.uint8)
+    content = photo("astronaut")[:64, :400]
+    alpha = np.zeros((64, 400), np.uint8)
     alpha[:, :120] = 255
     other = content.copy()
-    other[:, 280:] = photo("chelsea")[:160, :120]
+    other[:, 280:] = photo("chelsea")[:64, :120]
     made = engine(library)
     [one], [same] = (made.stylize([Job(c, (style("coffee"),), shares([1.0]), alpha)]) for c in (content, other))
     assert differences(one, same)[:, :120].max() <= 1
@@ -65,7 +65,7 @@ def test_what_is_far_behind_the_edge_does_not_matter(library: str) -> None:
 @pytest.mark.parametrize("limits", [WHOLE, UNEVEN])
 @pytest.mark.parametrize("library", ["ncnn", "torch"])
 def test_a_cut_out_style_has_one_code_in_all_engines(library: str, limits: Limits) -> None:
-    picture, alpha = photo("coffee")[:211, :269], disc(211, 269)
+    picture, alpha = photo("coffee")[:90, :170], disc(90, 170)
     wanted, code = (made.encode_style(picture, alpha) for made in (engine("torch", WHOLE), engine(library, limits)))
     for one, other in zip((code.relu4_1, *code.decoded), (wanted.relu4_1, *wanted.decoded), strict=True):
         np.testing.assert_allclose(one.mean, other.mean, atol=3e-4 * other.mean.max())

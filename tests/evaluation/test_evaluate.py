@@ -85,6 +85,8 @@ def test_numbers_are_those_of_a_computation_by_hand_for_a_decoder_and_for_a_fold
         for name, value in expected.items():
             assert row[name] == pytest.approx(value, rel=2e-3), name
     assert theirs["edge_ssim"] == pytest.approx(ours["edge_ssim"], abs=2e-3)
+    assert theirs["colour_distance"] == pytest.approx(ours["colour_distance"], abs=1e-3)
+    assert photo["colour_distance"] > 0
     assert photo["edge_ssim"] == pytest.approx(1)
     assert photo["reconstruction_psnr"] is None
     assert json.loads((tmp_path / "evaluation.json").read_text()) == [ours, theirs, photo]
@@ -107,6 +109,16 @@ def test_a_table_sets_methods_side_by_side(
     assert "style loss" in header
     assert float(theirs.split()[3]) == pytest.approx(by_hand[1]["style_loss"], abs=0.002)
     assert photo.startswith("(the photo itself)")
+
+
+def test_plain_styles_are_judged_where_asked(contents: Path, styles: Path, impasto: Command) -> None:
+    pictures = ("--content", contents, "--style", styles, "--size", 32, "--every", 9)
+    rows = json.loads(impasto("evaluate", *pictures, "--plain", "--json").stdout)
+    assert [bool(row.get("plain")) for row in rows] == [True, False]
+    assert 0 < rows[0]["plain"]["colour_distance"] < rows[0]["plain"]["worst_colour_distance"]
+    *_, header, ours = impasto("evaluate", *pictures, "--plain").stdout.strip().splitlines()
+    assert header.split() == ["plain", "styles", "colour", "worst", "texture"]
+    assert float(ours.split()[1]) == pytest.approx(rows[0]["plain"]["colour_distance"], abs=0.1)
 
 
 def test_what_is_missing_is_named(contents: Path, styles: Path, tmp_path: Path, impasto: Command) -> None:

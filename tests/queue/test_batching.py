@@ -312,3 +312,36 @@ def test_equal_work_in_the_queue_is_run_once_for_all_who_wait(held: Instrumented
 
     with running(held, hooks=Hooks(shared=lambda: shared.append(None))) as queue:
         asyncio.run(main(queue))
+
+
+def test_clients_take_turns_however_much_one_of_them_sends(held: Instrumented) -> None:
+    async def main(queue: BatchingQueue) -> None:
+        first = await occupied(queue, held)
+        sent = [("many", width) for width in (24, 25, 26, 27)] + [("few", 30), ("few", 31)]
+        tasks = []
+        for client, width in sent:
+            tasks.append(asyncio.create_task(queue.run(work(32, width), soon(), client=client)))
+            await asyncio.sleep(0)
+        held.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert [batch[0].content.shape[1] for batch in held.batches[1:]] == [24, 30, 25, 31, 26, 27]
+
+    with running(held, budget=1) as queue:
+        asyncio.run(main(queue))
+
+
+def test_one_who_sent_much_is_refused_where_another_is_let_in(held: Instrumented) -> None:
+    async def main(queue: BatchingQueue) -> None:
+        first = await occupied(queue, held)
+        tasks = []
+        while not tasks or not tasks[-1].done():
+            tasks.append(asyncio.create_task(queue.run(work(48, 24 + len(tasks)), soon(), client="many")))
+            await asyncio.sleep(0)
+        with pytest.raises(Refused):
+            await tasks[-1]
+        queue.admit(30.0, work(48, 40).pixels, "few")
+        held.gate.set()
+        await asyncio.gather(first, *tasks, return_exceptions=True)
+
+    with running(held, max_seconds=0.05) as queue:
+        asyncio.run(main(queue))

@@ -6,12 +6,12 @@ export const COLOURS = ["#e0482c", "#2a6fb0", "#1f8a70", "#b0801e"];
 const MASK_SIDE = 512;
 
 export class Brush {
-  /** @param {HTMLCanvasElement} canvas over the photo @param {import("./viewer.js").Viewer} viewer @param {(moving: boolean) => void} onChange */
+  /** @param {HTMLCanvasElement} canvas over the photo @param {import("./viewer.js").Viewer} viewer @param {() => void} onChange */
   constructor(canvas, viewer, onChange) {
     this.canvas = canvas;
     this.viewer = viewer;
     this.onChange = onChange;
-    this.style = 0;
+    this.style = 1; // the first one is everywhere else already
     this.size = 0.12;
     this.feather = 0.04;
     this.strokes = [];
@@ -109,6 +109,6 @@ export class Brush {
   #up() {
     if (!this.current) return;
     this.current = null;
-    this.onChange(false);
+    this.onChange();
   }
 }

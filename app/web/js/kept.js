@@ -5,10 +5,11 @@ import { save } from "./save.js";
 import { word } from "./words.js";
 
 export class KeptDialog {
-  /** @param {Record<string, HTMLElement>} parts @param {(kept: import("./keep.js").Kept) => void} onOpen */
-  constructor(parts, onOpen) {
+  /** @param {Record<string, HTMLElement>} parts @param {(kept: import("./keep.js").Kept) => void} onOpen @param {(kept: import("./keep.js").Kept) => void} onCompare */
+  constructor(parts, onOpen, onCompare) {
     this.parts = parts;
     this.onOpen = onOpen;
+    this.onCompare = onCompare;
     parts["open-kept"].addEventListener("click", async () => {
       await this.draw().catch(() => undefined);
       parts.kept.showModal();
@@ -39,7 +40,10 @@ export class KeptDialog {
     image.src = URL.createObjectURL(one.thumbnail);
     image.alt = one.choice.styles.map((style) => style.name).join(", ");
     const caption = document.createElement("figcaption");
-    caption.textContent = `${image.alt} · ${new Date(one.when).toLocaleString(document.documentElement.lang)}`;
+    const { lang } = document.documentElement;
+    const locale = navigator.language.startsWith(lang) ? navigator.language : lang;
+    const when = new Date(one.when).toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
+    caption.textContent = `${image.alt} · ${when}`;
     const row = document.createElement("div");
     row.className = "row";
     const button = (name, action) => {
@@ -52,6 +56,10 @@ export class KeptDialog {
     button("open", () => {
       this.parts.kept.close();
       this.onOpen(one);
+    });
+    button("compareKept", () => {
+      this.parts.kept.close();
+      this.onCompare(one);
     });
     button("download", () => save(one.picture, one.photoName));
     button("remove", async () => {

@@ -1,37 +1,50 @@
 /** The page: lines up its parts. */
 
-import { Impasto, ImpastoProblem, Unreachable } from "./api.js";
-import { Brush, COLOURS } from "./brush.js";
+import { Impasto } from "./api.js";
+import { Brush } from "./brush.js";
 import { Controls } from "./controls.js";
-import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
+import { codeDialog, copy, largeForm, saveDialog } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
+import { Jobs } from "./jobs.js";
 import { KeptDialog } from "./kept.js";
 import { linkTo, readLink } from "./link.js";
+import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
+import { Regions } from "./regions.js";
 import { Runner } from "./runner.js";
-import { Store } from "./store.js";
+import { STROKES, Store } from "./store.js";
+import { Trouble } from "./trouble.js";
 import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
-import { speak, spoken, styleName, word } from "./words.js";
+import { speak, spoken, word } from "./words.js";
 
-const SAMPLES = ["portrait", "cat", "coffee"];
-const web = new URL("..", import.meta.url);
+const STYLES_SECONDS = 4;
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
-const remembered = (name) => localStorage.getItem(name);
 
 speak(remembered("language") || navigator.language);
-document.documentElement.dataset.theme = remembered("theme") || "";
 
-const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), { key: sessionStorage.getItem("key") ?? undefined });
+const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
+  key: remembered("key", "sessionStorage") ?? undefined,
+  retries: 0, // the visitor is told, and sees the seconds go
+});
 const store = new Store();
 const viewer = new Viewer(parts);
-const brush = new Brush(parts.paint, viewer, (moving) => runner.change(moving));
+const brush = new Brush(parts.paint, viewer, () => repainted(false));
+const regions = new Regions(parts, store, viewer, brush, repainted);
+const trouble = new Trouble(parts, {
+  onKey(key) {
+    impasto.key = key;
+    remember("key", key, "sessionStorage");
+    runner.again();
+  },
+  onAgain: () => runner.again(),
+});
 const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
 const pad = new Pad(parts.pad, (point, moving) =>
   store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
 const controls = new Controls(parts.controls, store);
-const keptDialog = new KeptDialog(parts, open);
+const keptDialog = new KeptDialog(parts, open, compare);
 const runner = new Runner(async (size) => {
   const wish = await wishFor(store.photo, store.choice, brush, size);
   return wish && { run: (signal) => paint(wish, signal) };
@@ -65,9 +78,11 @@ async function setPhoto(file, name) {
 store.addEventListener("photo", () => {
   const { photo } = store;
   full = null;
+  // What has the focus is about to go: whoever uses the keyboard goes on with the styles.
+  if (parts.start.contains(document.activeElement)) parts.styles.focus({ preventScroll: true });
   parts.start.hidden = true;
   parts.viewer.hidden = false;
-  parts.trouble.hidden = true;
+  trouble.hide();
   parts.keep.disabled = parts["open-save"].disabled = true;
   viewer.showPhoto(photo.address, photo.width, photo.height);
   brush.fit(photo.width, photo.height);
@@ -75,17 +90,9 @@ store.addEventListener("photo", () => {
   runner.change(false);
 });
 
-for (const name of SAMPLES) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.wordLabel = `sample_${name}`;
-  button.setAttribute("aria-label", word(`sample_${name}`));
-  const address = new URL(`samples/${name}.jpg`, web).href;
-  const picture = document.createElement("img");
-  Object.assign(picture, { src: address, alt: "", width: 200, height: 200 });
-  button.append(picture);
-  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), `${name}.jpg`));
-  parts.samples.append(button);
+for (const button of parts.samples.children) {
+  const address = button.firstElementChild.src;
+  button.addEventListener("click", async () => setPhoto(await (await fetch(address)).blob(), address.split("/").pop()));
 }
 
 function pickFile(what, camera = false) {
@@ -100,7 +107,6 @@ function pickFile(what, camera = false) {
 parts.pick.addEventListener("click", () => pickFile("photo"));
 parts["new-photo"].addEventListener("click", () => pickFile("photo"));
 parts["add-style"].addEventListener("click", () => pickFile("style"));
-parts.camera.hidden = !matchMedia("(pointer: coarse)").matches;
 parts.camera.addEventListener("click", () => pickFile("photo", true));
 parts.file.addEventListener("change", () => take([...parts.file.files], fileFor));
 
@@ -136,8 +142,21 @@ async function addStyle(file, name = file.name?.replace(/\.[^.]*$/, "") || word(
   gallery.choose(style);
 }
 
+async function readyStyles() {
+  for (;;) {
+    try {
+      const ready = await impasto.styles();
+      trouble.hide();
+      return ready;
+    } catch (error) {
+      await trouble.show(error, STYLES_SECONDS);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * STYLES_SECONDS));
+    }
+  }
+}
+
 async function loadStyles() {
-  const ready = await impasto.styles();
+  const ready = await readyStyles();
   store.setGallery([...store.gallery, ...ready.map((style) => ({ ...style, key: style.id, picture: undefined }))]);
   const { ids, changes } = readLink();
   const styles = (await Promise.all(ids.slice(0, 4).map(linkedStyle))).filter(Boolean);
@@ -170,112 +189,44 @@ store.addEventListener("choice", ({ detail }) => {
   const { styles, point } = store.choice;
   parts.mix.hidden = styles.length < 2 || brush.painted;
   if (styles.length > 1) pad.show(styles, point, word("pad"));
-  if (detail.changes.styles) drawBrushes();
+  if (detail.changes.styles) regions.draw();
   parts.painting.disabled = styles.length < 2;
   parts.painting.title = styles.length < 2 ? word("paintNeeds") : "";
   runner.change(detail.moving);
 });
 
-// Regions
-
-function drawBrushes() {
-  const { styles } = store.choice;
-  if (styles.length < 2) {
-    setPainting(false);
-    if (brush.painted) brush.clear();
-  }
-  brush.style = Math.min(brush.style, Math.max(0, styles.length - 1)) || Math.min(1, styles.length - 1);
-  const buttons = styles.map((style, index) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = styleName(style.name);
-    button.style.setProperty("--mark", COLOURS[index]);
-    button.setAttribute("aria-pressed", String(index === brush.style));
-    button.addEventListener("click", () => {
-      brush.style = index;
-      drawBrushes();
-    });
-    return button;
-  });
-  parts["brush-styles"].replaceChildren(...buttons);
-}
-
-function setPainting(on) {
-  parts.painting.setAttribute("aria-pressed", String(on));
-  parts.brushes.hidden = parts.paint.hidden = !on;
-  viewer.locked = on;
-}
-
-function repainted(action) {
-  action();
+/** Where regions are painted they say which style acts, and the pad does no more. */
+function repainted(moving) {
   parts.mix.hidden = store.choice.styles.length < 2 || brush.painted;
-  runner.change(false);
+  runner.change(moving);
 }
-
-parts.painting.addEventListener("click", () => setPainting(parts.paint.hidden));
-parts["brush-size"].addEventListener("input", () => (brush.size = parts["brush-size"].value / 100));
-parts.feather.addEventListener("input", () => {
-  brush.feather = parts.feather.value / 100;
-  if (brush.painted) runner.change(true);
-});
-for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => repainted(() => brush[name]()));
-addEventListener("keydown", (event) => {
-  if (parts.paint.hidden || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
-  event.preventDefault();
-  repainted(() => (event.shiftKey ? brush.redo() : brush.undo()));
-});
 
 // Results and trouble
 
-runner.addEventListener("busy", ({ detail }) => {
+runner.addEventListener("busy", () => {
+  if (!store.photo || !store.choice.styles.length) return;
   parts.stage.setAttribute("aria-busy", "true");
-  if (store.photo && store.choice.styles.length && detail.size === "full") say(word("painting"));
+  say(word("painting"));
 });
 runner.addEventListener("idle", () => parts.stage.removeAttribute("aria-busy"));
-runner.addEventListener("result", async ({ detail: { size, result, newest } }) => {
+runner.addEventListener("result", async ({ detail: { size, result, asked } }) => {
   if (result.photo !== store.photo) return;
-  parts.trouble.hidden = true;
+  trouble.hide();
   const address = URL.createObjectURL(result.picture);
-  await viewer.showResult(address, !store.photo.bitmap);
+  if (!(await viewer.showResult(address, !store.photo.bitmap))) return URL.revokeObjectURL(address);
   if (shown) URL.revokeObjectURL(shown);
   shown = address;
   parts.after.dataset.size = size;
-  if (size !== "full" || !newest) return;
-  full = result;
-  parts.keep.disabled = parts["open-save"].disabled = false;
+  if (size !== "full" || asked !== runner.newest) return;
   const { naturalWidth: w, naturalHeight: h } = parts.after;
+  full = { ...result, w, h };
+  parts.keep.disabled = parts["open-save"].disabled = false;
   say(word("painted", { s: result.seconds.toFixed(1), w, h }));
 });
-runner.addEventListener("trouble", ({ detail }) => showTrouble(detail.error, detail.seconds));
-
-async function showTrouble(error, seconds) {
+runner.addEventListener("trouble", ({ detail }) => {
   say("");
-  if (error instanceof ImpastoProblem && error.status === 401) {
-    const key = await askKey(parts);
-    if (key) {
-      impasto.key = key;
-      sessionStorage.setItem("key", key);
-      return runner.again();
-    }
-  }
-  const text = document.createElement("p");
-  const offline = error instanceof Unreachable;
-  if (seconds) text.textContent = word(offline ? "offline" : "busy", { n: seconds });
-  else if (offline) text.textContent = word("offlineNow");
-  else {
-    const details = error.errors?.length ? error.errors.map(({ detail }) => detail).join("; ") : error.message;
-    text.textContent = [details, error.remedy].filter(Boolean).join(" ");
-  }
-  const again = document.createElement("button");
-  again.type = "button";
-  again.textContent = word("again");
-  again.addEventListener("click", () => {
-    parts.trouble.hidden = true;
-    runner.again();
-  });
-  parts.trouble.replaceChildren(text, again);
-  parts.trouble.hidden = false;
-}
+  trouble.show(detail.error, detail.seconds);
+});
 
 // Keep, download, share
 
@@ -309,6 +260,16 @@ async function open(kept) {
   store.choose({ ...kept.choice, styles });
 }
 
+/** What was kept on the left of the line, in the photo's place, and what is painted now on the right. */
+async function compare(kept) {
+  const picture = await createImageBitmap(kept.picture);
+  const shape = picture.width / picture.height;
+  picture.close();
+  if (!full || Math.abs(shape / (full.w / full.h) - 1) > 0.02) return say(word("compareShape"));
+  viewer.showBefore(URL.createObjectURL(kept.picture));
+  say(word("comparing"));
+}
+
 saveDialog(
   parts,
   async (format) => {
@@ -316,8 +277,15 @@ saveDialog(
     const { picture } = await impasto.stylize({ ...full.wish, format });
     return { picture, name: full.photo.name };
   },
-  () => `${parts.after.naturalWidth} × ${parts.after.naturalHeight}, ${Math.ceil(full.picture.size / 1000)} kB`,
+  () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
+const jobs = new Jobs(parts.jobs, impasto);
+largeForm(parts, async (size) => {
+  const { photo, wish } = full;
+  // Strokes grow with the picture as far as styles are read.
+  const style_size = Math.min(STROKES.at(-1), Math.round((wish.style_size * size) / wish.size));
+  await jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
+});
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {
   const address = linkTo(store.choice);
@@ -333,12 +301,13 @@ parts["zoom-out"].addEventListener("click", () => viewer.zoomBy(1 / 1.5));
 parts["zoom-reset"].addEventListener("click", () => viewer.fit());
 
 function setLanguage(name) {
-  localStorage.setItem("language", name);
+  remember("language", name);
   speak(name);
   showLanguage();
   controls.translate();
   gallery.draw();
-  drawBrushes();
+  regions.draw();
+  jobs.draw();
 }
 
 function showLanguage() {
@@ -352,9 +321,8 @@ parts.theme.addEventListener("click", () => {
     ? document.documentElement.dataset.theme === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches;
   const theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", theme);
+  remember("theme", theme);
   document.documentElement.dataset.theme = theme;
 });
 showLanguage();
-parts.painting.disabled = true;
-loadStyles().catch((error) => showTrouble(error).then(() => setTimeout(() => loadStyles().catch(showTrouble), 4000)));
+loadStyles();

@@ -26,27 +26,34 @@ export class Runner extends EventTarget {
   change(moving) {
     this.newest += 1;
     this.retries = 0;
-    clearTimeout(this.rest);
-    clearTimeout(this.retry);
-    clearInterval(this.countdown);
+    this.#rest(moving ? REST_MILLISECONDS : 0);
+    this.#stopRetry();
     if (this.running?.size === "full") this.running.abort.abort();
+    this.#tell("busy");
     this.#want("preview");
-    this.rest = setTimeout(() => this.#want("full"), moving ? REST_MILLISECONDS : 0);
-  }
-
-  stop() {
-    clearTimeout(this.rest);
-    clearTimeout(this.retry);
-    clearInterval(this.countdown);
-    this.wanted = null;
-    this.running?.abort.abort();
   }
 
   /** Ask again now. */
   again() {
+    this.#stopRetry();
+    this.#tell("busy");
+    this.#want("full");
+  }
+
+  /** The full picture once nothing has moved for so long; null forgets it. */
+  #rest(milliseconds) {
+    clearTimeout(this.resting);
+    this.resting = null;
+    if (milliseconds === null) return;
+    this.resting = setTimeout(() => {
+      this.resting = null;
+      this.#want("full");
+    }, milliseconds);
+  }
+
+  #stopRetry() {
     clearTimeout(this.retry);
     clearInterval(this.countdown);
-    this.#want("full");
   }
 
   #want(size) {
@@ -58,16 +65,18 @@ export class Runner extends EventTarget {
   async #next() {
     const size = this.wanted === "both" ? "preview" : this.wanted;
     this.wanted = this.wanted === "both" ? "full" : null;
-    if (!size) return this.#tell("idle");
+    if (!size) {
+      if (!this.resting) this.#tell("idle");
+      return;
+    }
     const running = (this.running = { size, abort: new AbortController() });
     const asked = this.newest;
-    this.#tell("busy", { size });
     try {
       const task = await this.prepare(size);
       if (task) {
         const result = await task.run(running.abort.signal);
         this.retries = 0;
-        if (size === "full" ? asked === this.newest : true) this.#tell("result", { size, result, newest: asked === this.newest });
+        if (size === "preview" || asked === this.newest) this.#tell("result", { size, result, asked });
       }
     } catch (error) {
       if (!running.abort.signal.aborted) this.#failed(error, asked);
@@ -80,14 +89,12 @@ export class Runner extends EventTarget {
     if (asked !== this.newest) return;
     const offline = error instanceof Unreachable;
     const later = error instanceof ImpastoProblem && (error.status === 503 || error.status === 429);
+    this.wanted = null;
+    this.#rest(null);
     if (!(offline || later) || this.retries >= MOST_RETRIES) {
-      this.wanted = null;
-      clearTimeout(this.rest);
       this.#tell("trouble", { error });
       return;
     }
-    this.wanted = null;
-    clearTimeout(this.rest);
     this.retries += 1;
     let seconds = Math.ceil(error.retryAfter ?? OFFLINE_SECONDS);
     this.#tell("trouble", { error, seconds });

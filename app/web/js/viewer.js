@@ -22,6 +22,7 @@ export class Viewer {
 
   /** @param {string|null} address of the photo; null where the browser can't show it */
   showPhoto(address, width, height) {
+    this.showing = null;
     this.#set(this.before, address);
     this.#set(this.after, null);
     this.#compare(false);
@@ -29,22 +30,29 @@ export class Viewer {
     this.fit();
   }
 
-  /** @param {string} address of a result; its size is taken on where the photo's is not known */
+  /** Something else in the photo's place, until there is another photo. @param {string} address */
+  showBefore(address) {
+    this.#set(this.before, address);
+    this.#compare(true);
+  }
+
+  /**
+   * @param {string} address of a result @param {boolean} sized whether its size is taken on, as the photo's is not known
+   * @returns {Promise<boolean>} false where something newer was to be shown before this one was ready
+   */
   async showResult(address, sized) {
+    this.showing = address;
     const picture = new Image();
     picture.src = address;
     await picture.decode().catch(() => undefined);
+    if (this.showing !== address) return false;
     if (sized) {
       [this.width, this.height] = [picture.naturalWidth, picture.naturalHeight];
       this.fit();
     }
     this.#set(this.after, address);
     this.#compare(Boolean(this.before.getAttribute("src")));
-  }
-
-  clearResult() {
-    this.#set(this.after, null);
-    this.#compare(false);
+    return true;
   }
 
   /** The whole picture in the middle. */

@@ -4,8 +4,9 @@ const WORDS = {
   en: {
     skipToStyles: "Skip to the styles", tagline: "Your photo, painted.", kept: "Kept", api: "API", theme: "Light or dark",
     picture: "Picture", startTitle: "Choose a photo", startHint: "Drop one here, paste it, or take one of these.",
-    samples: "Sample photos", sample_portrait: "Astronaut", sample_cat: "Cat", sample_coffee: "Cup of coffee",
-    pick: "Your own photo…", camera: "Take a photo", compare: "Before and after",
+    samples: "Sample photos", samplePortrait: "Astronaut", sampleCat: "Cat", sampleCoffee: "Cup of coffee",
+    pick: "Your own photo…", camera: "Take a photo", compare: "Before and after", compareKept: "Compare", compareShape: "Paint a picture of the same shape first.",
+    comparing: "Left of the line what was kept, right of it what is painted now.",
     zoom: "Zoom", zoomIn: "Zoom in", zoomOut: "Zoom out", fit: "Fit", newPhoto: "Another photo…", keep: "Keep", keptNow: "Kept.",
     download: "Download", styles: "Styles", mix: "Mix", mixHint: "Choose two to four styles, then drag the point.",
     mixMost: "Four styles at most: take one away first.",
@@ -21,13 +22,15 @@ const WORDS = {
     preview: "Preview", again: "Try again", busy: "The service is busy. Trying again in {n} s.", offline: "The service can’t be reached. Trying again in {n} s.",
     offlineNow: "The service can’t be reached.", notPicture: "This is not a picture the page can use: {name}", yourStyle: "Your own", sharedStyle: "Shared style",
     styleGone: "A style of this link is no longer known to the service.", noKeep: "This browser keeps nothing here (private window?).", noBefore: "This browser can’t show such a photo; the service can read it.",
-    tooMany: "Image too large for this browser",
+    jobs: "Large pictures", large: "As a print, long side", paintLarge: "Paint it", largeHint: "Takes minutes. It goes on when this page is closed.",
+    jobWaits: "waits", jobLeft: "{s} s left",
   },
   zh: {
     skipToStyles: "跳到风格", tagline: "让照片成为画作。", kept: "收藏", api: "API", theme: "浅色或深色",
     picture: "图片", startTitle: "选择一张照片", startHint: "拖放、粘贴，或选用下面的一张。",
-    samples: "示例照片", sample_portrait: "宇航员", sample_cat: "猫", sample_coffee: "一杯咖啡",
-    pick: "自己的照片…", camera: "拍照", compare: "前后对比",
+    samples: "示例照片", samplePortrait: "宇航员", sampleCat: "猫", sampleCoffee: "一杯咖啡",
+    pick: "自己的照片…", camera: "拍照", compare: "前后对比", compareKept: "比较", compareShape: "请先绘制一张相同形状的图片。",
+    comparing: "线左侧为收藏的图片，右侧为当前绘制的图片。",
     zoom: "缩放", zoomIn: "放大", zoomOut: "缩小", fit: "适合", newPhoto: "换一张照片…", keep: "收藏", keptNow: "已收藏。",
     download: "下载", styles: "风格", mix: "混合", mixHint: "选择两到四种风格，然后拖动圆点。",
     mixMost: "最多四种风格：请先去掉一种。",
@@ -43,7 +46,8 @@ const WORDS = {
     preview: "预览", again: "重试", busy: "服务繁忙，{n} 秒后重试。", offline: "无法连接服务，{n} 秒后重试。",
     offlineNow: "无法连接服务。", notPicture: "无法使用此文件：{name}", yourStyle: "自选", sharedStyle: "分享的风格",
     styleGone: "服务已不记得此链接中的一种风格。", noKeep: "此浏览器无法在这里保存（无痕窗口？）。", noBefore: "此浏览器无法显示这种照片；服务可以读取。",
-    tooMany: "图片对此浏览器太大",
+    jobs: "大幅图片", large: "打印尺寸，长边", paintLarge: "绘制", largeHint: "需要几分钟；关闭此页面后仍会继续。",
+    jobWaits: "等待中", jobLeft: "剩余 {s} 秒",
   },
 };
 const STYLE_NAMES_ZH = {
@@ -60,6 +64,7 @@ export function speak(wanted) {
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
   for (const element of document.querySelectorAll("[data-word-label]")) element.setAttribute("aria-label", word(element.dataset.wordLabel));
+  delete document.documentElement.dataset.unspoken;
 }
 
 export const spoken = () => language;

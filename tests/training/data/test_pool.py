@@ -65,7 +65,7 @@ def test_styles_are_as_often_contents_pairs_blends_and_weak_ones_as_they_are_to_
     """Statistics of contents are above 0 here and those of styles below, so whole ones tell where they are from."""
     cpu = torch.device("cpu")
     pool = _filled([2.0, 2.0], cpu)
-    found = torch.cat([_batch(pool, 12, 0, seed, cpu).wanted[:, :, 7] for seed in range(400)])
+    found = torch.cat([_batch(pool, 12, 0, seed, cpu).wanted[:, :, 7] for seed in range(200)])
     mean, deviation = found.unbind(1)
     whole = mean.abs() == 2
     plain = (1 - PAIRED * 2 * CONTENTS_AS_STYLES * (1 - CONTENTS_AS_STYLES)) * (

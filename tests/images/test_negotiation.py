@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.http.negotiation import choose_format
+from app.images.negotiation import choose_format
 
 
 @pytest.mark.parametrize(

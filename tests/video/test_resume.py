@@ -1,0 +1,78 @@
+"""What was begun goes on, and comes to the same bytes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import photo, png
+from tests.video import clips
+
+ROOT = Path(__file__).parents[2]
+# Loads what takes long, then says so: only what comes after is worth being killed in.
+COMMAND = "from app.video.stylize import Stylisation; print(flush=True); from app.cli import main; main()"
+
+
+def begin(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        (sys.executable, "-c", COMMAND, "stylize", "clip.mp4", "--style", "style.png", *arguments),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    return process
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "style.png").write_bytes(png(photo("coffee", 32)))
+    clips.write(tmp_path / "clip.mp4", clips.pan(150, 40, 32, 1), sound="aac")
+    return tmp_path
+
+
+def finished(folder: Path) -> int:
+    return len(list(folder.glob(".impasto-out.mp4/*.json"))) - 1
+
+
+def test_killed_at_any_moment(folder: Path) -> None:
+    whole = begin(folder, "-o", "whole.mp4")
+    assert whole.wait(120) == 0, whole.stdout and whole.stdout.read()
+    random.seed(21)
+    went_on = 0
+    for _ in range(4):
+        process = begin(folder, "-o", "out.mp4", "--resume")
+        before = finished(folder)
+        # Until another part is there at the earliest, and then no longer than another takes.
+        while process.poll() is None and finished(folder) <= before:
+            time.sleep(0.01)
+        time.sleep(random.random() / 4)
+        process.send_signal(signal.SIGKILL)
+        if process.wait(120) == 0:
+            break
+        went_on += before > 0
+    assert went_on, "it was never gone on from a part that was finished"
+    last = begin(folder, "-o", "out.mp4", "--resume")
+    assert last.wait(120) == 0, last.stdout and last.stdout.read()
+    assert (folder / "out.mp4").read_bytes() == (folder / "whole.mp4").read_bytes()
+    assert not (folder / ".impasto-out.mp4").exists()
+
+
+def test_nothing_is_gone_on_with_that_was_asked_otherwise(folder: Path) -> None:
+    process = begin(folder, "-o", "out.mp4")
+    while process.poll() is None and not finished(folder) > 0:
+        time.sleep(0.01)
+    process.kill()
+    process.wait(120)
+    again = begin(folder, "-o", "out.mp4", "--resume", "--strength", "0")
+    assert again.wait(120) == 0
+    plain = begin(folder, "-o", "plain.mp4", "--strength", "0")
+    assert plain.wait(120) == 0
+    assert (folder / "out.mp4").read_bytes() == (folder / "plain.mp4").read_bytes()
