@@ -25,6 +25,8 @@ THERE = (
     "uvloop", "werkzeug",
 )
 # fmt: on
+# torch and what it needs are gigabytes; OpenVINO is for CPUs, where ncnn takes its place.
+LEFT_OUT = ("torch", "openvino")
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_5", "manylinux1")
 
 
@@ -47,8 +49,7 @@ def main() -> None:
     command += ["--python-version", asked.python, *platforms]
     asked.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        # torch and what it needs are gigabytes; nothing else of ours needs it.
-        needed = [requirement for requirement in wanted if name_of(requirement) != "torch"]
+        needed = [requirement for requirement in wanted if name_of(requirement) not in LEFT_OUT]
         subprocess.run([*command, "--dest", folder, *needed], check=True)
         for wheel in sorted(Path(folder).glob("*.whl")):
             if name_of(wheel.name.partition("-")[0]) not in asked.there:
