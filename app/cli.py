@@ -17,7 +17,14 @@ COMMANDS: Final = {
 
 
 # What a service is installed without, and the extra that brings it.
-EXTRAS: Final = {"torchvision": "train", "tensorboard": "train", "redis": "redis", "av": "video", "cv2": "video"}
+EXTRAS: Final = {
+    "torchvision": "train",
+    "tensorboard": "train",
+    "redis": "redis",
+    "opentelemetry": "otel",
+    "av": "video",
+    "cv2": "video",
+}
 
 
 class LazyGroup(click.Group):

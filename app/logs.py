@@ -1,6 +1,10 @@
 """The log: no line of it is a client's, whatever a client sends."""
 
+import json
 import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
@@ -31,10 +35,43 @@ def _set_in(text: str) -> str:
     return "\n".join(f"  {printable(line)}" for line in text.split("\n"))
 
 
-def log_to_stderr(level: str) -> None:
-    """Send every logger's records from `level` up, and what libraries warn of, to standard error."""
+@dataclass(frozen=True)
+class RequestFacts:
+    """What tells a request, and the trace it is part of (empty for none), from others."""
+
+    request_id: str
+    trace_id: str
+
+
+# The request that is being answered, in its own task and those it starts.
+about_request: ContextVar[RequestFacts | None] = ContextVar("about_request", default=None)
+
+# What a record has of its own accord: all else is a fact that the caller gave along.
+STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with the request's id and its trace's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (facts := about_request.get()) is not None:
+            told |= {name: value for name, value in vars(facts).items() if value}
+        told |= {name: value for name, value in vars(record).items() if name not in STANDARD}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, default=str)
+
+
+def log_to_stderr(level: str, format: str = "text") -> None:
+    """Send every logger's records from `level` up, and what libraries warn of, to standard error, as text or json."""
     handler = logging.StreamHandler()
-    handler.setFormatter(OneLineFormatter(FORMAT))
+    handler.setFormatter(JsonFormatter() if format == "json" else OneLineFormatter(FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.captureWarnings(True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered to the client

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
+    log_format: Literal["text", "json"] = Field("text", description="a log line as text for people, or a JSON object")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="OpenTelemetry collector that traces are sent to by OTLP over HTTP, as http://collector:4318",
+    )
     root_path: str = Field(
         "", pattern=r"^(/[^/?#\s]+)*$", description="path under which a proxy shows the service, as /impasto"
     )

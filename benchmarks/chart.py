@@ -15,7 +15,7 @@ PEERS = ("#3c6e91", "#8a8f98", "#5b8c5a", "#c9a227", "#7b5ea7", "#2a9d8f")
 
 def colour(name: str, number: int) -> str:
     """Ours stand out."""
-    return OURS if name in ("ncnn", "impasto") else PEERS[number % len(PEERS)]
+    return OURS if name in ("ncnn", "impasto", "OpenVINO, int8") else PEERS[number % len(PEERS)]
 
 
 def engines(axes: Axes, found: dict[str, Any]) -> None:

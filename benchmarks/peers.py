@@ -1,4 +1,4 @@
-"""What our engines are measured against: onnxruntime on the same graph, a full-size decoder, another program."""
+"""What our engines are measured against: others on the same graph, a full-size decoder, another program."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import openvino
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -123,26 +124,44 @@ class Graph:
 
 
 def onnxruntime_run(content: Picture, style: StyleCode) -> Callable[[], Picture]:
+    serialized, code = _whole(style)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
+    return lambda: _pixels(session.run(None, {"content": _image(content), **code})[0])
+
+
+def openvino_run(content: Picture, style: StyleCode) -> Callable[[], Picture]:
+    """OpenVINO as it comes, on the same graph in float32."""
+    serialized, code = _whole(style)
+    core = openvino.Core()
+    options = {"INFERENCE_NUM_THREADS": available_cores(), "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+    request = core.compile_model(core.read_model(serialized, b""), "CPU", options).create_infer_request()
+    return lambda: _pixels(request.infer({"content": _image(content), **code})[0])
+
+
+def _whole(style: StyleCode) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
+    """The network in one graph, and what it is given beside the photo."""
     graph = Graph()
     graph.encode(read_weights(ENCODER))
     graph.adapt()
     graph.decode(read_weights(DECODER))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = available_cores()
     code = {
         f"{part}{number}": getattr(statistics, part).reshape(1, -1, 1, 1)
         for number, statistics in (("", style.relu4_1), *enumerate(style.decoded))
         for part in ("mean", "std")
     }
-    session = onnxruntime.InferenceSession(graph.serialized(code), options, providers=["CPUExecutionProvider"])
+    return graph.serialized(code), code
 
-    def run() -> Picture:
-        image = np.ascontiguousarray(content.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        [pixels] = session.run(None, {"content": image, **code})
-        result: Picture = np.rint(pixels[0] * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-        return result
 
-    return run
+def _image(content: Picture) -> NDArray[np.float32]:
+    image: NDArray[np.float32] = np.ascontiguousarray(content.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return image
+
+
+def _pixels(values: NDArray[np.float32]) -> Picture:
+    result: Picture = np.rint(values[0] * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return result
 
 
 def mirrored_decoder(folder: Path) -> Path:

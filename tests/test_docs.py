@@ -88,7 +88,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
-    folders = "app|benchmarks|docs|models|tests|tools"
+    folders = "app|benchmarks|deploy|docs|models|tests|tools"
     for path in re.findall(rf"(?<![\w./-])((?:{folders})/[\w./-]*\w)", page.read_text()):
         assert (ROOT / path).exists(), f"{path}: is not there"
 

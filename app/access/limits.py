@@ -107,6 +107,8 @@ class Limits:
 
 def _redis(url: str) -> RedisStorage:
     """The library's own connection."""
+    import redis.asyncio  # noqa: F401  an extra, which the library itself misses in many words
+
     scheme, _, rest = url.partition("://")
     scheme = "redis+unix" if scheme == "unix" else scheme.replace("valkey", "redis")
     return RedisStorage(

@@ -1,16 +1,17 @@
 """The client for programs on an event loop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from app.client import conversation
-from app.client.conversation import Call, Conversation, Known, ReadyStyle, Result
-from app.client.pictures import Picture, StyleId
-from app.client.synchronous import Colour, Format, as_list, settings
+from app.client import conversation, jobs
+from app.client.conversation import Call, Conversation, Known, Options, ReadyStyle, Result, Style
+from app.client.jobs import Job
+from app.client.pictures import Picture
+from app.client.synchronous import settings
 
 T = TypeVar("T")
 
@@ -30,32 +31,27 @@ class AsyncImpasto:
         self._retries = retries
         self._known = Known()
 
-    async def stylize(
-        self,
-        content: Picture,
-        style: Picture | StyleId | Sequence[Picture | StyleId],
-        *,
-        weight: Sequence[float] = (),
-        mask: Sequence[Picture] = (),
-        strength: float | None = None,
-        size: int | None = None,
-        style_size: int | None = None,
-        preserve_color: Colour | None = None,
-        format: Format | None = None,
-        quality: int | None = None,
-    ) -> Result:
+    async def stylize(self, content: Picture, style: Style | Sequence[Style], **options: Unpack[Options]) -> Result:
         """As `Impasto.stylize`."""
-        options = {
-            "strength": strength,
-            "size": size,
-            "style_size": style_size,
-            "preserve_color": preserve_color,
-            "format": format,
-            "quality": quality,
-        }
-        return await self._hold(
-            conversation.stylize(content, as_list(style), mask, weight, options, self._known, self._retries)
-        )
+        return await self._hold(conversation.stylize(content, style, options, self._known, self._retries))
+
+    async def begin(
+        self, content: Picture | Sequence[Picture], style: Style | Sequence[Style], **options: Unpack[Options]
+    ) -> Job:
+        """As `Impasto.begin`."""
+        return await self._hold(jobs.begin(content, style, options, self._known, self._retries))
+
+    async def job(self, id: str) -> Job:
+        """As `Impasto.job`."""
+        return await self._hold(jobs.job(id, self._retries))
+
+    async def finished(self, id: str, progress: Callable[[Job], object] | None = None) -> Result:
+        """As `Impasto.finished`."""
+        return await self._hold(jobs.finished(id, progress, self._retries))
+
+    async def end(self, id: str) -> None:
+        """As `Impasto.end`."""
+        await self._hold(jobs.end(id, self._retries))
 
     async def styles(self) -> list[ReadyStyle]:
         """As `Impasto.styles`."""
@@ -84,7 +80,7 @@ class AsyncImpasto:
             if isinstance(step, Call):
                 try:
                     answer = await self._client.request(
-                        step.method, step.path, data=step.data, files=step.files or None
+                        step.method, step.path, data=step.data, files=step.files or None, headers=step.headers
                     )
                 except httpx.TransportError as error:
                     answer = error

@@ -7,7 +7,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 
 import httpx
 import numpy as np
@@ -18,6 +18,7 @@ from app.client.errors import ImpastoProblem, Unreachable
 from app.client.pictures import Picture, StyleId, file_bytes
 
 LATER: Final = (429, 503)
+LISTS: Final = ("weight", "mask")
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 
@@ -30,6 +31,7 @@ class Call:
     path: str
     data: Mapping[str, str | list[str]] = field(default_factory=dict)
     files: Sequence[tuple[str, tuple[str, bytes]]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Pause:
     seconds: float
 
 
+Style: TypeAlias = Picture | StyleId
 T = TypeVar("T")
 Conversation = Generator[Call | Pause, Any, T]
 
@@ -99,32 +102,65 @@ class Known:
             self._ids[key] = id
 
 
+class Options(TypedDict, total=False):
+    """Fields of a request but its pictures; what is absent or None is the service's default.
+
+    `weight`, `mask`: one for each style, masks grey; `strength` 0 to 1; `size`, `style_size`: long sides in pixels;
+    `quality` 1 to 100.
+    """
+
+    weight: Sequence[float]
+    mask: Sequence[Picture]
+    strength: float | None
+    size: int | None
+    style_size: int | None
+    preserve_color: Literal["none", "luminance", "match"] | None
+    format: Literal["jpeg", "png", "webp"] | None
+    quality: int | None
+
+
 def stylize(
-    content: Picture,
-    styles: Sequence[Picture | StyleId],
-    masks: Sequence[Picture],
-    weights: Sequence[float],
-    options: Mapping[str, object],
-    known: Known,
-    retries: int,
+    content: Picture, style: Style | Sequence[Style], options: Options, known: Known, retries: int
 ) -> Conversation[Result]:
     """One photo. A style the service has forgotten is uploaded again by itself."""
-    photo = file_bytes(content)
-    sources = [style if isinstance(style, StyleId) else file_bytes(style) for style in styles]
-    maps = [file_bytes(mask) for mask in masks]
+    response, ids = yield from posted("stylize", [content], style, options, known, retries)
+    timing = _timing(response.headers.get("server-timing", ""))
+    return Result(response.content, response.headers["content-type"], ids, timing)
+
+
+def several(given: Style | Sequence[Style]) -> Sequence[Style]:
+    """One or several, as several."""
+    return given if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
+
+
+def posted(
+    path: str,
+    contents: Sequence[Picture],
+    style: Style | Sequence[Style],
+    options: Options,
+    known: Known,
+    retries: int,
+    headers: Mapping[str, str] | None = None,
+) -> Generator[Call | Pause, Any, tuple[httpx.Response, tuple[StyleId | None, ...]]]:
+    """The answer to a form of photos and styles, and the ids of the styles in the order given."""
+    photos = [file_bytes(content) for content in contents]
+    sources = [one if isinstance(one, StyleId) else file_bytes(one) for one in several(style)]
+    weights = options.get("weight", ())
+    maps = [file_bytes(mask) for mask in options.get("mask", ())]
+    data = {name: str(value) for name, value in options.items() if name not in LISTS and value is not None}
     while True:
         ids = [source if isinstance(source, StyleId) else known[source] for source in sources]
         order = sorted(range(len(sources)), key=lambda n: ids[n] is not None)  # the service takes uploads first
-        data = {name: str(value) for name, value in options.items() if value is not None}
         lists: dict[str, list[str]] = {
             "style_id": [str(ids[n]) for n in order if ids[n] is not None],
             "weight": [str(weights[n]) for n in order] if weights else [],
         }
-        uploads = [("style", ("style", sources[n])) for n in order if ids[n] is None]
-        files: list[Any] = [("content", ("content", photo)), *uploads]
+        files: list[Any] = [("content", ("content", photo)) for photo in photos]
+        files += [("style", ("style", sources[n])) for n in order if ids[n] is None]
         files += [("mask", ("mask", maps[n])) for n in order] if maps else []
         try:
-            response = yield from _answered(Call("POST", "stylize", {**data, **lists}, files), retries)
+            call = Call("POST", path, {**data, **lists}, files, headers or {})
+            response = yield from answered(call, retries)
         except ImpastoProblem as problem:
             remembered = [s for s, id in zip(sources, ids, strict=True) if id and not isinstance(s, StyleId)]
             if not problem.style_forgotten or not remembered:
@@ -138,20 +174,19 @@ def stylize(
             if ids[n] is None and not isinstance(source, StyleId) and (id := next(told, None)):
                 ids[n] = StyleId(id)
                 known.learn(source, ids[n])
-        media_type = response.headers["content-type"]
-        return Result(response.content, media_type, tuple(ids), _timing(response.headers.get("server-timing", "")))
+        return response, tuple(ids)
 
 
 def ready(retries: int) -> Conversation[list[ReadyStyle]]:
     """The styles that stand ready."""
-    response = yield from _answered(Call("GET", "styles"), retries)
+    response = yield from answered(Call("GET", "styles"), retries)
     return [
         ReadyStyle(StyleId(one["id"]), one["name"], one["credit"], one["width"], one["height"])
         for one in response.json()["styles"]
     ]
 
 
-def _answered(call: Call, retries: int) -> Generator[Call | Pause, Any, httpx.Response]:
+def answered(call: Call, retries: int) -> Generator[Call | Pause, Any, httpx.Response]:
     """The answer, asked for again where the service said when, or could not be reached."""
     pause = FIRST_PAUSE
     for attempt in range(retries + 1):

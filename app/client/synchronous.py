@@ -1,19 +1,18 @@
 """The client for programs that wait."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from app.client import conversation
-from app.client.conversation import Call, Conversation, Known, ReadyStyle, Result
-from app.client.pictures import Picture, StyleId
+from app.client import conversation, jobs
+from app.client.conversation import Call, Conversation, Known, Options, ReadyStyle, Result, Style
+from app.client.jobs import Job
+from app.client.pictures import Picture
 
 T = TypeVar("T")
-Colour = Literal["none", "luminance", "match"]
-Format = Literal["jpeg", "png", "webp"]
 
 
 class Impasto:
@@ -35,36 +34,33 @@ class Impasto:
         self._retries = retries
         self._known = Known()
 
-    def stylize(
-        self,
-        content: Picture,
-        style: Picture | StyleId | Sequence[Picture | StyleId],
-        *,
-        weight: Sequence[float] = (),
-        mask: Sequence[Picture] = (),
-        strength: float | None = None,
-        size: int | None = None,
-        style_size: int | None = None,
-        preserve_color: Colour | None = None,
-        format: Format | None = None,
-        quality: int | None = None,
-    ) -> Result:
-        """Repaint a photo in one style, or a blend of up to eight with a `weight` and a grey `mask` each.
+    def stylize(self, content: Picture, style: Style | Sequence[Style], **options: Unpack[Options]) -> Result:
+        """Repaint a photo in one style, or a blend of up to eight. A style is a picture or the id of one.
 
-        `strength` 0 to 1; `size`, `style_size`: long sides in pixels; None leaves the service's default. A style is a
-        picture or the id of one. Raises ImpastoProblem, Unreachable, NotAPicture, and OSError for a path.
+        Raises ImpastoProblem, Unreachable, NotAPicture, and OSError for a path.
         """
-        options = {
-            "strength": strength,
-            "size": size,
-            "style_size": style_size,
-            "preserve_color": preserve_color,
-            "format": format,
-            "quality": quality,
-        }
-        return self._hold(
-            conversation.stylize(content, as_list(style), mask, weight, options, self._known, self._retries)
-        )
+        return self._hold(conversation.stylize(content, style, options, self._known, self._retries))
+
+    def begin(
+        self, content: Picture | Sequence[Picture], style: Style | Sequence[Style], **options: Unpack[Options]
+    ) -> Job:
+        """Begin a job, of one photo or of several: for prints, and for what should outlive this program."""
+        return self._hold(jobs.begin(content, style, options, self._known, self._retries))
+
+    def job(self, id: str) -> Job:
+        """A job as it is now, by its id."""
+        return self._hold(jobs.job(id, self._retries))
+
+    def finished(self, id: str, progress: Callable[[Job], object] | None = None) -> Result:
+        """Wait for a job and fetch what it made: a picture, or a zip archive of several.
+
+        `progress` is told each second. Raises ImpastoProblem also where the job has failed.
+        """
+        return self._hold(jobs.finished(id, progress, self._retries))
+
+    def end(self, id: str) -> None:
+        """Cancel a job, or forget its result."""
+        self._hold(jobs.end(id, self._retries))
 
     def styles(self) -> list[ReadyStyle]:
         """The styles that stand ready; an `id` is taken as a style."""
@@ -90,7 +86,9 @@ class Impasto:
                 return result
             if isinstance(step, Call):
                 try:
-                    answer = self._client.request(step.method, step.path, data=step.data, files=step.files)
+                    answer = self._client.request(
+                        step.method, step.path, data=step.data, files=step.files, headers=step.headers
+                    )
                 except httpx.TransportError as error:
                     answer = error
             else:
@@ -102,8 +100,3 @@ def settings(address: str, key: str | None, timeout: float) -> dict[str, Any]:
     """What both clients give httpx."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return {"base_url": address.rstrip("/") + "/", "headers": headers, "timeout": timeout}
-
-
-def as_list(style: Picture | StyleId | Sequence[Picture | StyleId]) -> Sequence[Picture | StyleId]:
-    """One style or several, as several."""
-    return style if isinstance(style, list | tuple) else [style]  # type: ignore[list-item]

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from app.cores import available_cores
+from app.engine.faults import out_of_memory, trouble
 from app.evaluation.device import chosen_device, resident
 from app.evaluation.encoders import load_encoder
 from app.evaluation.errors import EvaluationError
@@ -79,6 +80,12 @@ def evaluate(methods: tuple[Path, ...], out: Path | None, print_json: bool, **as
             write_whole(out / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
     except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
+    except (RuntimeError, MemoryError) as error:
+        text = trouble(error)
+        if text is None:
+            raise
+        more = "; a smaller --size takes less" if out_of_memory(error) else "; try --device cpu"
+        raise click.ClickException(text + more) from None
     except OSError as error:
         raise click.ClickException(f"{out}: cannot be written ({error.strerror or error})") from None
     click.echo(json.dumps(found) if print_json else table(scores))

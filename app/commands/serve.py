@@ -131,7 +131,7 @@ def _serve(**given: str | None) -> None:
     from app.http.protocol import ProblemProtocol
     from app.main import create_app
 
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
     except KeysError as error:

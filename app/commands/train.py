@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 from app.engine.create import bound_spinning
+from app.engine.faults import out_of_memory, trouble
 from app.evaluation.errors import EvaluationError
 from app.network.weights import WeightsError
 from app.training.options import TrainingOptions, flag
@@ -73,6 +74,7 @@ def _option(entry: Field[Any]) -> click.Option:
 def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **given: str | None) -> None:
     since = time.monotonic()
     bound_spinning()
+    from app.training.loop.run import CHECKPOINT
     from app.training.start import start
 
     asked = {name: value for name, value in given.items() if value is not None}
@@ -83,6 +85,15 @@ def _train(content: Path | None, style: Path | None, out: Path, resume: bool, **
             run.run(lambda: bool(stopped))
     except (EvaluationError, WeightsError) as error:
         raise click.ClickException(str(error)) from None
+    except (RuntimeError, MemoryError) as error:
+        text = trouble(error)
+        if text is None:
+            raise
+        if out_of_memory(error):
+            text += "; a smaller --batch, smaller --crops or a smaller --picture-memory takes less"
+        if (out / CHECKPOINT).exists():
+            text += f"; what was saved is whole, go on with: impasto train --resume --out {out}"
+        raise click.ClickException(text) from None
     if not run.finished:
         click.echo(f"Saved at step {run.step}; go on with: impasto train --resume --out {out}", err=True)
         sys.exit(128 + signal.SIGINT)

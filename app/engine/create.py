@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from app.cores import available_cores
+from app.cuda import cuda_devices, what_is_there
 from app.engine.base import SMALLEST, Engine
 from app.engine.faults import first_line, out_of_memory
 from app.engine.processor import native_precisions
@@ -57,11 +58,11 @@ def create_engine(
         if name in ("ncnn", "openvino"):
             raise EngineUnavailable(f"{name} runs on the CPU, not on {device}; set the engine to 'torch' or 'auto'")
         _require_cuda(device)
-    elif device == "auto" and name in ("auto", "torch") and _has_nvidia_driver() and _cuda_devices():
+    elif device == "auto" and name in ("auto", "torch") and _has_nvidia_driver() and cuda_devices():
         device = "cuda"
     else:
         if device == "auto" and name in ("auto", "torch") and _has_nvidia_driver():
-            logger.warning("an NVIDIA driver is here, but %s: the CPU runs the network", _why_no_cuda())
+            logger.warning("an NVIDIA driver is here, but %s: the CPU runs the network", what_is_there())
         device = "cpu"
     if device != "cpu":
         return _torch_engine(device, threads, encoder, decoder, limits, precision)
@@ -86,7 +87,7 @@ def create_engine(
 def engine_devices(name: EngineName = "auto", device: str = "auto") -> list[str]:
     """One device for each engine to run side by side: every GPU for "cuda", or for "auto" where there are any."""
     if device == "cuda" or (device == "auto" and name in ("auto", "torch") and _has_nvidia_driver()):
-        return [f"cuda:{index}" for index in range(_cuda_devices())] or [device]
+        return [f"cuda:{index}" for index in range(cuda_devices())] or [device]
     return [device]
 
 
@@ -205,31 +206,9 @@ def _why_not_on(device: str, error: RuntimeError) -> str:
 
 
 def _require_cuda(device: str) -> None:
-    count = _cuda_devices()
-    index = int(device.partition(":")[2] or 0)
-    if index >= count:
-        found = f"torch finds {count} CUDA device{'s' if count != 1 else ''}" if count else _why_no_cuda()
-        raise EngineUnavailable(f"{device} is not there: {found}; set the device to 'auto' or 'cpu'")
+    if int(device.partition(":")[2] or 0) >= cuda_devices():
+        raise EngineUnavailable(f"{device} is not there: {what_is_there()}; set the device to 'auto' or 'cpu'")
 
 
 def _has_nvidia_driver() -> bool:
     return os.name == "nt" or any(path.exists() for path in NVIDIA_DRIVER)
-
-
-def _cuda_devices() -> int:
-    try:
-        import torch
-    except ImportError:
-        return 0
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
-def _why_no_cuda() -> str:
-    try:
-        import torch
-
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (ImportError, RuntimeError, AssertionError) as error:  # AssertionError: of a torch without CUDA
-        reason = first_line(error).split(". ")[0]
-        return f"torch finds no CUDA device ({reason})"
-    return "torch finds no CUDA device"

@@ -32,3 +32,10 @@ def first_line(error: BaseException) -> str:
     """What an error says, without the advice and the stack that libraries add."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def trouble(error: BaseException) -> str | None:
+    """What an error says of the device, for a command's user, in a line; None where it is no fault of the device's."""
+    if out_of_memory(error):
+        return f"there is too little memory ({first_line(error).partition('. ')[0]})"
+    return f"the device failed ({first_line(error)})" if device_failed(error) else None

@@ -5,6 +5,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from app.cuda import what_is_there
 from app.evaluation.errors import EvaluationError
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -16,9 +17,7 @@ def chosen_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EvaluationError(
-            f"{name} is not there: torch finds {torch.cuda.device_count()} CUDA devices; try --device auto"
-        )
+        raise EvaluationError(f"{name} is not there: {what_is_there()}; try --device auto")
     return device
 
 

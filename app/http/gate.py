@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import INTERNAL_ERROR, SHUTTING_DOWN, Problem, problem_response
 from app.http.service import Service
+from app.http.traces import Traces
+from app.logs import RequestFacts, about_request
 
 logger = logging.getLogger("impasto.http")
 
 # Asked every few seconds by machines: not worth a line of the log each.
 PROBES: Final = ("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/v2/models/impasto/ready")
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+NOT_TRACED: Final = Traces()
 LOGGED_PATH: Final = 500
 LINGER_SECONDS: Final = 10.0
 LAST_LINGER_SECONDS: Final = 0.5  # of a service that was told to end at once: less than uvicorn then waits
@@ -93,7 +96,10 @@ class _Exchange:
         self.status = 0
         self.body_read = False
         self.request_id = self._request_id()
-        scope.setdefault("state", {})["request_id"] = self.request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = self.request_id
+        is_probe = scope["path"].removeprefix(gate.service.settings.root_path) in PROBES
+        state["trace"] = self.trace = (NOT_TRACED if is_probe else gate.service.traces).begin(scope, self.request_id)
 
     def _request_id(self) -> str:
         for name, value in self.scope["headers"]:
@@ -106,6 +112,7 @@ class _Exchange:
     async def run(self) -> None:
         since = time.monotonic()
         scope = _as_routed(self.scope, self.gate.service.settings.root_path)
+        said = about_request.set(RequestFacts(self.request_id, self.trace.trace_id))
         try:
             await self._app(scope)(scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -115,15 +122,24 @@ class _Exchange:
                 problem = Problem(SHUTTING_DOWN, "the service was told twice to stop")
                 await problem_response(problem, scope["root_path"])(scope, self.receive, self.send)
         finally:
+            milliseconds = 1000 * (time.monotonic() - since)
+            self.trace.end(getattr(scope.get("route"), "path", ""), self.status)
             logger.log(
                 logging.DEBUG if scope["path"].removeprefix(scope["root_path"]) in PROBES else logging.INFO,
                 "%s %s %s %.0f ms %s",
                 self.scope["method"],
                 quote(self.scope["path"][:LOGGED_PATH], errors="replace"),
                 self.status or "gone",
-                1000 * (time.monotonic() - since),
+                milliseconds,
                 self.request_id,
+                extra={
+                    "method": self.scope["method"],
+                    "path": self.scope["path"][:LOGGED_PATH],
+                    "status": self.status,
+                    "milliseconds": round(milliseconds, 1),
+                },
             )
+            about_request.reset(said)
 
     def _app(self, scope: Scope) -> ASGIApp:
         root_path = scope["root_path"]

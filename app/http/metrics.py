@@ -4,7 +4,7 @@ from collections.abc import Sized
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.http.kept import KeptResults
@@ -25,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.info = Info("impasto", "The version, and what runs the network", registry=self._registry)
         self.requests = Counter(
             "impasto_requests",
             "Requests to /stylize by outcome: ok, client-disconnected, or the name of the problem answered",
@@ -127,6 +128,7 @@ class Metrics:
             ("impasto_style_store_up", "0 while the shared store does not answer, else 1", lambda: library.store_up),
             ("impasto_queue_items", "Requests waiting for the network", lambda: queue.items),
             ("impasto_queue_pixels", "Work waiting for the network, in content pixels", lambda: queue.pixels),
+            ("impasto_queue_seconds", "Work waiting or begun, in estimated seconds", lambda: queue.backlog_seconds),
             ("impasto_background_items", "Background items waiting for the network", lambda: queue.background_items),
             ("impasto_paused_batches", "Batches begun that wait while others have the network", lambda: queue.paused),
             ("impasto_workers_alive", "1 where every worker takes work, else 0", lambda: queue.alive),

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -22,6 +23,7 @@ from app.http.kept import KeptResults
 from app.http.metrics import Metrics
 from app.http.problems import NOT_READY, QUEUE_FULL, SHUTTING_DOWN, Problem
 from app.http.shown import job_info
+from app.http.traces import Traces
 from app.http.uploads import UploadLimits, Uploads
 from app.images.codec import HERE, Codec
 from app.images.processes import Processes
@@ -88,6 +90,7 @@ class Service:
             settings.max_uploads, settings.upload_share, settings.min_upload_rate, settings.upload_grace
         )
         self.metrics.watch(self.queue, self.uploads, self.library)
+        self.traces = self._traces()
         self.kept = KeptResults(settings.result_cache_bytes)
         self.metrics.watch_kept(self.kept)
         self.request_limits = UploadLimits(settings.max_file_bytes, settings.max_request_bytes, settings.upload_timeout)
@@ -111,6 +114,13 @@ class Service:
         self._threads = ThreadPoolExecutor(settings.image_processes or settings.image_threads, "impasto-images")
         self._processes: Processes | None = None
 
+    def _traces(self) -> Traces:
+        if not self.settings.otlp_endpoint:
+            return Traces()
+        from app.http.otel import OtelTraces  # an extra
+
+        return OtelTraces(self.settings.otlp_endpoint)
+
     def _library(self) -> StyleLibrary:
         settings, ready = self.settings, {name: style.path for name, style in self.ready.items()}
         if not settings.style_store:
@@ -129,6 +139,7 @@ class Service:
         loop = asyncio.get_running_loop()
         self.library.start()
         await loop.run_in_executor(None, self.queue.start)
+        self.metrics.info.info({"version": version("impasto"), "engine": self.queue.engine_name})
         self._processes = await loop.run_in_executor(None, configured_processes, self.settings)
         await self.jobs.start()
 
@@ -144,6 +155,7 @@ class Service:
         await self.jobs.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.queue.close, STOP_SECONDS)
         await asyncio.get_running_loop().run_in_executor(None, self.library.stop)
+        await asyncio.get_running_loop().run_in_executor(None, self.traces.stop)
         self._threads.shutdown(wait=False)
         if self._processes:
             self._processes.close()

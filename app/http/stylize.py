@@ -25,6 +25,7 @@ from app.http.problems import (
 )
 from app.http.service import Service, queue_full
 from app.http.submit import prefers_async, submit
+from app.http.traces import trace_of
 from app.images.encode import MEDIA_TYPES
 from app.images.negotiation import choose_format
 from app.images.processes import ProcessFailed
@@ -141,6 +142,13 @@ async def _answer(request: Request, service: Service, form: Form, since: float, 
             headers["Cache-Status"] = f"impasto; fwd=miss{stored}"
     encoded = time.monotonic()
     times = (decoded - uploaded, queue_seconds, network_seconds, encoded - stylised)
+    trace = trace_of(request)
+    trace.stage("upload", since, uploaded)
+    trace.stage("decode", uploaded, decoded)
+    if batch_size:
+        trace.stage("queue", decoded, stylised - network_seconds)
+        trace.stage("network", stylised - network_seconds, stylised, batch_size=batch_size)
+        trace.stage("encode", stylised, encoded)
     for stage, seconds in zip(STAGES, times, strict=True):
         service.metrics.stages.labels(stage).observe(seconds)
     service.metrics.seconds.observe(encoded - since)

@@ -1,5 +1,6 @@
 """The file of ranges beside a decoder's: what its convolutions and its encoder's were seen to read, for int8."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from app.network.quantisation import Range
-from app.network.weights import WeightsError, WeightsFile
+from app.network.weights import WeightsError, WeightsFile, embedded_hash
 
 SUFFIX: Final = ".ranges.safetensors"
 PARTS: Final = ("encoder", "decoder")
@@ -63,6 +64,9 @@ def read_ranges(encoder: WeightsFile, decoder: WeightsFile) -> Ranges:
         raise RangesError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RangesError(f"{path}: not a whole safetensors file ({error}); {remedy}") from None
+    expected = embedded_hash(path)
+    if expected and hashlib.sha256(data).hexdigest() != expected:
+        raise RangesError(f"{path}: is not the file that came with the decoder; {remedy}")
     for part, file in zip(PARTS, (encoder, decoder), strict=True):
         if metadata.get(f"{part}_sha256") != file.sha256:
             raise RangesError(f"{path}: are the ranges of another {part} than {file.path}; {remedy}")

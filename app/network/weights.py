@@ -95,7 +95,7 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); expected a safetensors file") from None
     digest = hashlib.sha256(data).hexdigest()
-    expected = sha256 or _embedded_hash(path)
+    expected = sha256 or embedded_hash(path)
     if expected and digest != expected:
         raise WeightsError(
             f"{path}: SHA-256 is {digest[:16]}… of {len(data)} bytes, expected {expected[:16]}…; "
@@ -147,7 +147,8 @@ def require_encoder(decoder: WeightsFile, sha256: str, name: str | None, found: 
         )
 
 
-def _embedded_hash(path: Path) -> str | None:
+def embedded_hash(path: Path) -> str | None:
+    """What models/SHA256SUMS says of a file of that folder; None of any other."""
     if path.resolve().parent != EMBEDDED.resolve():
         return None
     for line in HASHES.read_text().splitlines():

@@ -7,10 +7,13 @@ tables.
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,23 +26,32 @@ OWN: Final = "graphs"
 QUICK: Final = ("bordered", "tuned", "eager")
 QUICK_SECONDS: Final = 60.0
 WHOLE_SECONDS: Final = 900.0
+END_SECONDS: Final = 10.0
 
 
 def rows_of(command: Sequence[str], limit: float, found: Callable[[Row], None]) -> None:
     """Run a part for at most `limit` seconds; `found` gets each of its rows, and one more where it failed."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        late = threading.Timer(limit, process.kill)
-        late.start()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        # It ends what it has started itself, or is ended with all of that.
+        late = [threading.Timer(limit, process.terminate), threading.Timer(limit + END_SECONDS, _end, (process,))]
+        for timer in late:
+            timer.start()
         for line in process.stdout or ():
             try:
                 found(json.loads(line))
             except ValueError:
                 print(line, end="", file=sys.stderr)
         process.wait()
-        late.cancel()
+    why = f"took more than {limit:g} s" if not late[0].is_alive() else f"ended with {process.returncode}"
+    for timer in late:
+        timer.cancel()
     if process.returncode:
-        why = f"took more than {limit:g} s" if process.returncode < 0 else f"ended with {process.returncode}"
         found({"kind": "failed", "candidate": " ".join(command[2:]), "error": why})
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:
@@ -78,7 +90,8 @@ def main() -> None:
 
     (asked.out / "results.jsonl").unlink(missing_ok=True)
     network(OWN, "--two")
-    part("benchmarks.gpu.service", *(["--clients", "1", "64", "128", "--loads", "0.7"] if asked.quick else []))
+    loads = ["--clients", "1", "64", "128", "--loads", "0.7"] if asked.quick else []
+    part("benchmarks.gpu.service", "--side", str(512 if 512 in sides else sides[0]), *loads)
     for name in others:
         network(name)
     text = tables(rows)

@@ -6,6 +6,8 @@ parts of the rate that the closed loop shows. Rows are JSON, a line each, for `b
 
 import argparse
 import os
+import signal
+import sys
 
 from benchmarks.gpu.clients import Answered, Load, remembered_style, under_load
 from benchmarks.gpu.network import report
@@ -55,6 +57,8 @@ def main() -> None:
         "max-requests": MOST_REQUESTS,
         "queue-seconds": 2,
     }
+    # Whoever ends it early is not to leave a server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with running_server(*words) as url, Power(asked.device != "cpu") as power:
         style = remembered_style(url)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.client import AsyncImpasto, Impasto, ImpastoProblem, NotAPicture, StyleId, Unreachable
+from app.client import AsyncImpasto, Impasto, ImpastoProblem, Job, NotAPicture, StyleId, Unreachable
 from tests.e2e.server import Server
 from tests.pictures import jpeg, photo
 
@@ -122,6 +122,35 @@ def test_the_asynchronous_client_does_several_at_once(server: Server) -> None:
             return [result.data for result in results]
 
     assert len(set(asyncio.run(all_of_them()))) == 3
+
+
+def test_a_job_is_begun_watched_fetched_and_ended(impasto: Impasto) -> None:
+    seen: list[Job] = []
+    job = impasto.begin(PHOTO, STYLE, strength=0.5, format="png")
+    result = impasto.finished(job.id, seen.append)
+    assert result.data == impasto.stylize(PHOTO, STYLE, strength=0.5, format="png").data
+    assert (seen[-1].state, seen[-1].done, seen[-1].total) == ("done", 1, 1)
+    impasto.end(job.id)
+    with pytest.raises(ImpastoProblem) as raised:
+        impasto.job(job.id)
+    assert raised.value.status == 404
+
+
+def test_several_photos_are_one_job_and_what_could_not_be_done_is_told(impasto: Impasto) -> None:
+    seen: list[Job] = []
+    archive = impasto.finished(impasto.begin([PHOTO, b"no picture"], STYLE).id, seen.append)
+    assert archive.media_type == "application/zip"
+    assert len(seen[-1].report) == 1
+
+
+def test_a_job_that_fails_raises_its_problem(server: Server) -> None:
+    async def failed() -> None:
+        async with AsyncImpasto(server.url) as client:
+            job = await client.begin([b"no picture", b"none either"], STYLE)
+            await client.finished(job.id)
+
+    with pytest.raises(ImpastoProblem):
+        asyncio.run(failed())
 
 
 class _BusyThenForward(BaseHTTPRequestHandler):

@@ -76,3 +76,11 @@ def test_to_share_styles_without_redis(tmp_path: Path) -> None:
     status, said = impasto(tmp_path, "serve", "--port", "0", "--style-store", "redis://127.0.0.1:1", without="redis")
     assert status == 1
     assert said.splitlines()[-1] == "Error: redis is not installed: pip install 'impasto[redis]'"
+
+
+def test_to_trace_without_opentelemetry(tmp_path: Path) -> None:
+    status, said = impasto(
+        tmp_path, "serve", "--port", "0", "--otlp-endpoint", "http://127.0.0.1:1", without="opentelemetry"
+    )
+    assert status == 1
+    assert said.splitlines()[-1] == "Error: opentelemetry is not installed: pip install 'impasto[otel]'"

@@ -152,7 +152,7 @@ ONE = ("photos/photo.png", "--style", "styles/rocket.jpg")
         ((*ONE, "--mask", "photos/cat.png", "-o", "photos/cat.png"), "is one of the inputs"),
         (
             (*ONE, "-o", "out.bmp"),
-            "can't write .bmp; use .jpg, .png, .webp, .mp4, .webm, .gif, .zip, .jpeg or",
+            "can't write .bmp; use .jpg, .png, .webp, .mp4, .webm, .gif, .zip, .jpeg or --format",
         ),
         (("photos", "--style", "styles/rocket.jpg", "-o", "styles/notes.txt"), "is a file; 2 results need a folder"),
         (("photos", "--style", "styles/rocket.jpg", "-o", "out.png"), "is a file; 2 results need a folder"),

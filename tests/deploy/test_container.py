@@ -28,7 +28,7 @@ COPIED = [
     source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in shlex.split(line)[1:-1]
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVICES = ("impasto", "impasto-gpu")
+SERVICES = ("impasto", "impasto-gpu", "replica", "jobs")
 
 
 def last(instruction: str) -> str:
@@ -168,7 +168,10 @@ def test_the_dependencies_are_a_layer_before_the_sources(tmp_path: Path) -> None
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     listed = run("sh", "-ec", f'python() {{ "{sys.executable}" "$@"; }}; {listing}', cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["redis"]]
+    wanted = [
+        *PROJECT["dependencies"],
+        *(one for extra in ("redis", "otel") for one in PROJECT["optional-dependencies"][extra]),
+    ]
     assert (tmp_path / "requirements.txt").read_text().splitlines() == wanted
     assert install.split() == ["pip", "install", "-r", "requirements.txt"]
     assert LINES.index("RUN " + run_line("requirements.txt")) < LINES.index("COPY app app")
@@ -198,10 +201,11 @@ def test_a_service_is_locked_down_and_bounded(name: str) -> None:
 
 def test_each_service_keeps_jobs_in_a_volume_of_its_own() -> None:
     assert ENVIRONMENT["IMPASTO_DATA_DIR"] == last("VOLUME")
-    mounted = [compose_service(name)["volumes"] for name in SERVICES]
-    volumes = [one[0].removesuffix(f":{last('VOLUME')}") for one in mounted]
+    of_services = [volume for service in compose()["services"].values() for volume in service.get("volumes", ())]
+    volumes = [volume.partition(":")[0] for volume in of_services if volume.endswith(f":{last('VOLUME')}")]
+    assert len(volumes) == 3
     assert len(set(volumes)) == len(volumes)
-    assert set(volumes) == set(compose()["volumes"])
+    assert {*volumes, "prometheus"} == set(compose()["volumes"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

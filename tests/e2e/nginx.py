@@ -22,20 +22,24 @@ http {{
   access_log off; client_max_body_size 100m;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{ listen 127.0.0.1:{port}; {locations} }}
+  {http}
 }}
 """
 
 
 class Nginx:
-    """Runs in `with`; `locations`: what stands in its one server block."""
+    """Runs in `with`; `locations`: what stands in its one server block; or `http`, all that stands around it, where
+    `listen 8080` is the port.
+    """
 
-    def __init__(self, folder: Path, locations: str) -> None:
+    def __init__(self, folder: Path, locations: str = "", http: str = "") -> None:
         self.port = free_port()
+        http = http or f"server {{ listen 8080; {locations} }}"
+        http = http.replace("listen 8080", f"listen 127.0.0.1:{self.port}")
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._file = folder / "nginx.conf"
-        self._file.write_text(CONFIGURATION.format(folder=folder, port=self.port, locations=locations))
+        self._file.write_text(CONFIGURATION.format(folder=folder, http=http))
 
     def __enter__(self) -> Self:
         assert NGINX is not None

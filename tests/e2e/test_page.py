@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, expect
 
 from app.access.keys import add_key
-from tests.e2e.browser import browser, needs_chromium
+from tests.e2e.browser import PATIENCE, browser, needs_chromium
 from tests.e2e.server import Server
 from tests.pictures import jpeg, photo
 
@@ -24,7 +24,6 @@ pytestmark = needs_chromium
 
 CAT = (Path(__file__).parents[2] / "app" / "web" / "samples" / "cat.jpg").read_bytes()
 WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
-PATIENCE = 60_000
 
 
 # The protocol that drives the browser does not tell what is in a form with files: the page notes it as it is sent.
@@ -161,12 +160,18 @@ def test_while_a_slider_moves_a_preview_follows_and_at_rest_the_full_picture_com
     visit.choose_sample()
     visit.choose_style("Watercolour")
     full = visit.painted()
+    visit.page.locator("#after").evaluate(
+        """after => {
+            window.sizes = [];
+            new MutationObserver(() => sizes.push(after.dataset.size)).observe(after, {attributeFilter: ["data-size"]});
+        }"""
+    )
     visit.page.locator("#strength").focus()
     for _ in range(30):
         visit.page.keyboard.press("ArrowLeft")
-    expect(visit.page.locator("#after")).to_have_attribute("data-size", "preview")
-    expect(visit.page.locator("#after")).to_have_attribute("data-size", "full", timeout=PATIENCE)
     assert visit.painted().size == full.size
+    sizes = visit.page.evaluate("() => window.sizes")
+    assert (sizes[0], sizes[-1]) == ("preview", "full")
     assert dict(visit.sent()[-1])["strength"] == "0.7"
 
 
@@ -259,6 +264,11 @@ def test_a_result_is_kept_over_a_reload_opened_downloaded_and_deleted(visit: Vis
     assert difference(visit.painted(), result) < 1
     expect(page.locator("#strength")).to_have_value("0.8")
     page.locator("#open-kept").click()
+    before = page.locator("#before").get_attribute("src") or ""
+    page.locator("#kept-list").get_by_role("button", name="Compare").click()
+    expect(page.locator("#before")).not_to_have_attribute("src", before)
+    expect(page.locator("#status")).to_contain_text("what was kept")
+    page.locator("#open-kept").click()
     page.locator("#kept-list").get_by_role("button", name="Delete").click()
     expect(page.locator("#kept-count")).to_have_text("0")
 
@@ -274,6 +284,24 @@ def test_a_result_is_downloaded_in_each_format(visit: Visit) -> None:
             page.locator("#save").get_by_role("button", name=name).click()
         with Image.open(download.value.path()) as saved:
             assert (saved.format, saved.size) == (name.upper(), size)
+
+
+def test_a_large_picture_is_a_job_that_a_reload_does_not_end(visit: Visit) -> None:
+    page = visit.page
+    visit.choose_sample()
+    visit.choose_style("Woodcut")
+    visit.painted()
+    page.locator("#open-save").click()
+    page.locator("#large select").evaluate("select => select.replaceChildren(new Option('600'))")  # large is slow
+    page.get_by_role("button", name="Paint it").click()
+    expect(page.locator("#jobs li")).to_contain_text("cat.jpg, 600 px")
+    page.reload()
+    with page.expect_download() as download:
+        page.locator("#jobs").get_by_role("button", name="Download").click()
+    with Image.open(download.value.path()) as saved:
+        assert saved.size == (600, 399)
+    page.locator("#jobs").get_by_role("button", name="Delete").click()
+    expect(page.locator("#jobs")).to_be_hidden()
 
 
 def test_a_link_carries_the_settings(visit: Visit, browser: Browser) -> None:
@@ -340,7 +368,7 @@ def test_a_file_that_can_not_be_read_is_told_in_the_problems_words(visit: Visit,
     broken.write_bytes(b"\xff\xd8\xff\xe0 no picture")
     visit.page.locator("#file").set_input_files(broken)
     visit.choose_style("Mosaic")
-    expect(visit.page.locator("#trouble")).to_contain_text("The JPEG is truncated", timeout=PATIENCE)
+    expect(visit.page.locator("#trouble")).to_contain_text("The JPEG is truncated")
     visit.faults[:] = [fault for fault in visit.faults if "422" not in fault]
 
 

@@ -19,6 +19,8 @@ from app.engine.base import Job
 from app.engine.create import create_engine
 from app.network.blend import shares
 from app.network.weights import DECODER, read_weights
+from app.training.step.launch import Launcher
+from app.training.step.program import Choice
 from tests.pictures import photo
 from tests.training.conftest import SMALL, Command, environment, fill, header
 
@@ -179,6 +181,33 @@ def test_what_cannot_be_is_said_in_one_line(whole: Path, tmp_path: Path, styles:
         assert done.exception is None or isinstance(done.exception, SystemExit), arguments
         assert answer in done.stderr, (arguments, done.stderr)
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0"), "smaller --batch"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel"), "illegal memory access"),
+    ],
+)
+def test_a_device_that_fails_in_the_midst_of_it_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contents: Path, styles: Path, error: RuntimeError, said: str
+) -> None:
+    out, taken = tmp_path / "run", []
+
+    def take(self: Launcher, choice: Choice) -> None:
+        if len(taken) == 2:
+            raise error
+        taken.append(choice)
+
+    arguments = ("--content", contents, "--style", styles, "--out", out, *STEPS, "--save-every", "1", *SMALL)
+    monkeypatch.setattr(Launcher, "take", take)
+    done = CliRunner().invoke(train, [str(argument) for argument in arguments])
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert f"go on with: impasto train --resume --out {out}" in line
+    assert (out / "checkpoint.safetensors").exists()
 
 
 def test_help_teaches(impasto: Command) -> None:

@@ -16,8 +16,10 @@ part() { # NAME SECONDS COMMAND...
   local name=$1 seconds=$2 since=$SECONDS status
   shift 2
   echo "== $name: $*"
-  timeout -k 10 "$seconds" "$@" 2>&1 | tee "$out/$name.log" | tail -n "${LINES_SHOWN:-60}"
-  status=${PIPESTATUS[0]}
+  # Into a file, not a pipe: what a part may leave running would keep that open.
+  timeout -k 15 "$seconds" "$@" >"$out/$name.log" 2>&1
+  status=$?
+  tail -n "${LINES_SHOWN:-60}" "$out/$name.log"
   echo "== $name ended with $status after $((SECONDS - since)) s" | tee -a "$out/parts.txt"
   return "$status"
 }

@@ -15,55 +15,16 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 # Beside torch itself: what is there wherever somebody trains. Their versions are taken as they are.
-THERE = [
-    "absl-py",
-    "anyio",
-    "certifi",
-    "click",
-    "filelock",
-    "fsspec",
-    "grpcio",
-    "h11",
-    "httpcore",
-    "httpx",
-    "hypothesis",
-    "idna",
-    "imageio",
-    "iniconfig",
-    "jinja2",
-    "joblib",
-    "lazy-loader",
-    "markdown",
-    "markupsafe",
-    "mpmath",
-    "networkx",
-    "numpy",
-    "packaging",
-    "pluggy",
-    "prometheus-client",
-    "protobuf",
-    "pygments",
-    "pytest",
-    "pytest-timeout",
-    "safetensors",
-    "scikit-image",
-    "scikit-learn",
-    "scipy",
-    "setuptools",
-    "six",
-    "sortedcontainers",
-    "sympy",
-    "tensorboard",
-    "tensorboard-data-server",
-    "threadpoolctl",
-    "tifffile",
-    "torch",
-    "torchvision",
-    "tqdm",
-    "triton",
-    "uvloop",
-    "werkzeug",
-]
+# fmt: off
+THERE = (
+    "absl-py", "anyio", "certifi", "click", "filelock", "fsspec", "grpcio", "h11", "httpcore", "httpx", "hypothesis",
+    "idna", "imageio", "iniconfig", "jinja2", "joblib", "lazy-loader", "markdown", "markupsafe", "mpmath", "networkx",
+    "numpy", "packaging", "pluggy", "prometheus-client", "protobuf", "pygments", "pytest", "pytest-timeout",
+    "safetensors", "scikit-image", "scikit-learn", "scipy", "setuptools", "six", "sortedcontainers", "sympy",
+    "tensorboard", "tensorboard-data-server", "threadpoolctl", "tifffile", "torch", "torchvision", "tqdm", "triton",
+    "uvloop", "werkzeug",
+)
+# fmt: on
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_5", "manylinux1")
 
 

@@ -17,6 +17,8 @@ const LONGEST_PAUSE = 30;
 /** @typedef {{picture: Blob, styleIds: (string|undefined)[], timing: Record<string, number>}} Result  `styleIds`: one for each style asked for; `timing`: milliseconds by stage. */
 /** @typedef {{id: string, name: string, credit: string, width: number, height: number, picture: string, thumbnail: string}} ReadyStyle  `picture`, `thumbnail`: absolute addresses. */
 
+/** @typedef {{id: string, state: "queued"|"running"|"done"|"failed", progress: {done: number, total?: number}, seconds_left?: number, note?: string, asked: object, result?: object, problem?: {detail: string}}} Job  as GET /jobs/{id} tells it. */
+
 /** What the service answered instead of a picture: an RFC 9457 problem. */
 export class ImpastoProblem extends Error {
   /** @param {number} status @param {any} body @param {number|undefined} retryAfter seconds */
@@ -59,15 +61,36 @@ export class Impasto {
    * @param {Wish} wish @param {{signal?: AbortSignal, timeout?: number}} [options] `timeout` in seconds
    * @returns {Promise<Result>} Throws ImpastoProblem, Unreachable, or the signal's AbortError.
    */
-  async stylize(wish, options = {}) {
-    try {
-      return await this.#stylize(wish, options);
-    } catch (problem) {
-      const lost = problem instanceof ImpastoProblem && problem.styleForgotten;
-      if (!lost || !wish.styles.some((style) => style.id && style.picture)) throw problem;
-      const styles = wish.styles.map((style) => (style.picture ? { ...style, id: undefined } : style));
-      return this.#stylize({ ...wish, styles }, options);
-    }
+  stylize(wish, options = {}) {
+    return withStyles(wish, (sure) => this.#stylize(sure, options));
+  }
+
+  /**
+   * Begin a job, for what takes longer than a request should: it goes on whatever becomes of this connection.
+   * @param {Wish} wish @param {{signal?: AbortSignal}} [options] @returns {Promise<Job>}
+   */
+  begin(wish, { signal } = {}) {
+    // The same key for every attempt: an answer that is lost on its way does not begin a second job.
+    const headers = { "Idempotency-Key": Array.from(crypto.getRandomValues(new Uint32Array(4)), String).join("-") };
+    return withStyles(wish, async (sure) => {
+      const answer = await this.#fetch("jobs", { method: "POST", body: formOf(sure).form, headers, signal });
+      return answer.json();
+    });
+  }
+
+  /** A job as it is now. @param {string} id @param {{signal?: AbortSignal}} [options] @returns {Promise<Job>} */
+  async job(id, options = {}) {
+    return (await this.#fetch(`jobs/${id}`, options)).json();
+  }
+
+  /** What a job that is done made. @param {string} id @param {{signal?: AbortSignal}} [options] @returns {Promise<Blob>} */
+  async jobResult(id, options = {}) {
+    return (await this.#fetch(`jobs/${id}/result`, options)).blob();
+  }
+
+  /** Cancel a job, or forget its result. @param {string} id */
+  async endJob(id) {
+    await this.#fetch(`jobs/${id}`, { method: "DELETE" });
   }
 
   /** The styles that stand ready. @param {{signal?: AbortSignal}} [options] @returns {Promise<ReadyStyle[]>} */
@@ -77,19 +100,9 @@ export class Impasto {
     return styles.map((style) => ({ ...style, picture: absolute(style.picture), thumbnail: absolute(style.thumbnail) }));
   }
 
-  async #stylize({ content, styles, ...options }, { signal, timeout } = {}) {
-    // The service takes uploads first, then ids; weights and masks in the same order.
-    const order = [...styles.keys()].sort((a, b) => Number(Boolean(styles[a].id)) - Number(Boolean(styles[b].id)));
-    const form = new FormData();
-    form.append("content", content, "content");
-    for (const index of order) {
-      const { id, picture, weight, mask } = styles[index];
-      if (id) form.append("style_id", id);
-      else form.append("style", picture, "style");
-      if (weight !== undefined) form.append("weight", String(weight));
-      if (mask) form.append("mask", mask, "mask.png");
-    }
-    for (const [name, value] of Object.entries(options)) if (value !== undefined) form.append(name, String(value));
+  async #stylize(wish, { signal, timeout } = {}) {
+    const { styles } = wish;
+    const { form, order } = formOf(wish);
     const headers = timeout ? { "X-Request-Timeout": String(timeout) } : {};
     const answer = await this.#fetch("stylize", { method: "POST", body: form, headers, signal });
     const uploaded = (answer.headers.get("X-Style-Id") || "").split(", ").filter(Boolean);
@@ -123,6 +136,33 @@ export class Impasto {
     const retryAfter = Number(answer.headers.get("Retry-After"));
     const body = await answer.json().catch(() => ({}));
     throw new ImpastoProblem(answer.status, body, retryAfter > 0 ? retryAfter : undefined);
+  }
+}
+
+/** The fields of a request, and the order its styles are in: the service takes uploads first, then ids. */
+function formOf({ content, styles, ...options }) {
+  const order = [...styles.keys()].sort((a, b) => Number(Boolean(styles[a].id)) - Number(Boolean(styles[b].id)));
+  const form = new FormData();
+  form.append("content", content, "content");
+  for (const index of order) {
+    const { id, picture, weight, mask } = styles[index];
+    if (id) form.append("style_id", id);
+    else form.append("style", picture, "style");
+    if (weight !== undefined) form.append("weight", String(weight));
+    if (mask) form.append("mask", mask, "mask.png");
+  }
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) form.append(name, String(value));
+  return { form, order };
+}
+
+/** What `send` gives for a wish; once more with every picture there is where the service has forgotten a style. */
+async function withStyles(wish, send) {
+  try {
+    return await send(wish);
+  } catch (problem) {
+    const lost = problem instanceof ImpastoProblem && problem.styleForgotten;
+    if (!lost || !wish.styles.some((style) => style.id && style.picture)) throw problem;
+    return send({ ...wish, styles: wish.styles.map((style) => (style.picture ? { ...style, id: undefined } : style)) });
   }
 }
 

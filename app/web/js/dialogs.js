@@ -1,6 +1,7 @@
 /** The dialogs beside the picture: download, code, and the key that a service may want. */
 
 import { save } from "./save.js";
+import { word } from "./words.js";
 import { snippets } from "./snippets.js";
 
 /** @param {Record<string, HTMLElement>} parts @param {(format: string) => Promise<{picture: Blob, name: string}>} inFormat */
@@ -20,6 +21,24 @@ export function saveDialog(parts, inFormat, describe) {
         button.disabled = false;
       }
     });
+}
+
+/** The form beside the download. @param {Record<string, HTMLElement>} parts @param {(size: number) => Promise<void>} begin */
+export function largeForm(parts, begin) {
+  const button = parts.large.querySelector("button");
+  parts["open-save"].addEventListener("click", () => (parts["large-hint"].textContent = word("largeHint")));
+  parts.large.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    try {
+      await begin(Number(parts.large.elements.size.value));
+      parts.save.close();
+    } catch (error) {
+      parts["large-hint"].textContent = error.errors?.[0]?.detail ?? error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
 }
 
 /** @param {Record<string, HTMLElement>} parts @param {() => [import("./store.js").Choice, boolean]} current @param {string} address */

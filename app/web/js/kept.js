@@ -5,10 +5,11 @@ import { save } from "./save.js";
 import { word } from "./words.js";
 
 export class KeptDialog {
-  /** @param {Record<string, HTMLElement>} parts @param {(kept: import("./keep.js").Kept) => void} onOpen */
-  constructor(parts, onOpen) {
+  /** @param {Record<string, HTMLElement>} parts @param {(kept: import("./keep.js").Kept) => void} onOpen @param {(kept: import("./keep.js").Kept) => void} onCompare */
+  constructor(parts, onOpen, onCompare) {
     this.parts = parts;
     this.onOpen = onOpen;
+    this.onCompare = onCompare;
     parts["open-kept"].addEventListener("click", async () => {
       await this.draw().catch(() => undefined);
       parts.kept.showModal();
@@ -55,6 +56,10 @@ export class KeptDialog {
     button("open", () => {
       this.parts.kept.close();
       this.onOpen(one);
+    });
+    button("compareKept", () => {
+      this.parts.kept.close();
+      this.onCompare(one);
     });
     button("download", () => save(one.picture, one.photoName));
     button("remove", async () => {

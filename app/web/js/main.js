@@ -1,20 +1,23 @@
 /** The page: lines up its parts. */
 
-import { Impasto, ImpastoProblem, Unreachable } from "./api.js";
-import { Brush, COLOURS } from "./brush.js";
+import { Impasto } from "./api.js";
+import { Brush } from "./brush.js";
 import { Controls } from "./controls.js";
-import { askKey, codeDialog, copy, saveDialog } from "./dialogs.js";
+import { codeDialog, copy, largeForm, saveDialog } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
+import { Jobs } from "./jobs.js";
 import { KeptDialog } from "./kept.js";
 import { linkTo, readLink } from "./link.js";
 import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
+import { Regions } from "./regions.js";
 import { Runner } from "./runner.js";
-import { Store } from "./store.js";
+import { STROKES, Store } from "./store.js";
+import { Trouble } from "./trouble.js";
 import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
-import { speak, spoken, styleName, word } from "./words.js";
+import { speak, spoken, word } from "./words.js";
 
 const STYLES_SECONDS = 4;
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -27,12 +30,21 @@ const impasto = new Impasto(document.baseURI.replace(/[?#].*$/, ""), {
 });
 const store = new Store();
 const viewer = new Viewer(parts);
-const brush = new Brush(parts.paint, viewer, () => repainted());
+const brush = new Brush(parts.paint, viewer, () => repainted(false));
+const regions = new Regions(parts, store, viewer, brush, repainted);
+const trouble = new Trouble(parts, {
+  onKey(key) {
+    impasto.key = key;
+    remember("key", key, "sessionStorage");
+    runner.again();
+  },
+  onAgain: () => runner.again(),
+});
 const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
 const pad = new Pad(parts.pad, (point, moving) =>
   store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
 const controls = new Controls(parts.controls, store);
-const keptDialog = new KeptDialog(parts, open);
+const keptDialog = new KeptDialog(parts, open, compare);
 const runner = new Runner(async (size) => {
   const wish = await wishFor(store.photo, store.choice, brush, size);
   return wish && { run: (signal) => paint(wish, signal) };
@@ -70,7 +82,7 @@ store.addEventListener("photo", () => {
   if (parts.start.contains(document.activeElement)) parts.styles.focus({ preventScroll: true });
   parts.start.hidden = true;
   parts.viewer.hidden = false;
-  parts.trouble.hidden = true;
+  trouble.hide();
   parts.keep.disabled = parts["open-save"].disabled = true;
   viewer.showPhoto(photo.address, photo.width, photo.height);
   brush.fit(photo.width, photo.height);
@@ -134,10 +146,10 @@ async function readyStyles() {
   for (;;) {
     try {
       const ready = await impasto.styles();
-      parts.trouble.hidden = true;
+      trouble.hide();
       return ready;
     } catch (error) {
-      await showTrouble(error, STYLES_SECONDS);
+      await trouble.show(error, STYLES_SECONDS);
       await new Promise((resolve) => setTimeout(resolve, 1000 * STYLES_SECONDS));
     }
   }
@@ -177,64 +189,17 @@ store.addEventListener("choice", ({ detail }) => {
   const { styles, point } = store.choice;
   parts.mix.hidden = styles.length < 2 || brush.painted;
   if (styles.length > 1) pad.show(styles, point, word("pad"));
-  if (detail.changes.styles) drawBrushes();
+  if (detail.changes.styles) regions.draw();
   parts.painting.disabled = styles.length < 2;
   parts.painting.title = styles.length < 2 ? word("paintNeeds") : "";
   runner.change(detail.moving);
 });
 
-// Regions
-
-function drawBrushes() {
-  const { styles } = store.choice;
-  if (styles.length < 2) {
-    setPainting(false);
-    if (brush.painted) brush.clear();
-  }
-  brush.style = Math.min(brush.style, Math.max(1, styles.length - 1));
-  const buttons = styles.map((style, index) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = styleName(style.name);
-    button.style.setProperty("--mark", COLOURS[index]);
-    button.setAttribute("aria-pressed", String(index === brush.style));
-    button.addEventListener("click", () => {
-      brush.style = index;
-      drawBrushes();
-    });
-    return button;
-  });
-  parts["brush-styles"].replaceChildren(...buttons);
-}
-
-function setPainting(on) {
-  parts.painting.setAttribute("aria-pressed", String(on));
-  parts.brushes.hidden = parts.paint.hidden = !on;
-  viewer.locked = on;
-}
-
 /** Where regions are painted they say which style acts, and the pad does no more. */
-function repainted() {
+function repainted(moving) {
   parts.mix.hidden = store.choice.styles.length < 2 || brush.painted;
-  runner.change(false);
+  runner.change(moving);
 }
-
-parts.painting.addEventListener("click", () => setPainting(parts.paint.hidden));
-parts["brush-size"].addEventListener("input", () => (brush.size = parts["brush-size"].value / 100));
-parts.feather.addEventListener("input", () => {
-  brush.feather = parts.feather.value / 100;
-  if (brush.painted) runner.change(true);
-});
-for (const name of ["undo", "redo", "clear"]) parts[name].addEventListener("click", () => {
-  brush[name]();
-  repainted();
-});
-addEventListener("keydown", (event) => {
-  if (parts.paint.hidden || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
-  event.preventDefault();
-  brush[event.shiftKey ? "redo" : "undo"]();
-  repainted();
-});
 
 // Results and trouble
 
@@ -246,7 +211,7 @@ runner.addEventListener("busy", () => {
 runner.addEventListener("idle", () => parts.stage.removeAttribute("aria-busy"));
 runner.addEventListener("result", async ({ detail: { size, result, asked } }) => {
   if (result.photo !== store.photo) return;
-  parts.trouble.hidden = true;
+  trouble.hide();
   const address = URL.createObjectURL(result.picture);
   if (!(await viewer.showResult(address, !store.photo.bitmap))) return URL.revokeObjectURL(address);
   if (shown) URL.revokeObjectURL(shown);
@@ -258,38 +223,10 @@ runner.addEventListener("result", async ({ detail: { size, result, asked } }) =>
   parts.keep.disabled = parts["open-save"].disabled = false;
   say(word("painted", { s: result.seconds.toFixed(1), w, h }));
 });
-runner.addEventListener("trouble", ({ detail }) => showTrouble(detail.error, detail.seconds));
-
-async function showTrouble(error, seconds) {
+runner.addEventListener("trouble", ({ detail }) => {
   say("");
-  if (error instanceof ImpastoProblem && error.status === 401) {
-    const key = await askKey(parts);
-    if (key) {
-      impasto.key = key;
-      remember("key", key, "sessionStorage");
-      return runner.again();
-    }
-  }
-  const text = document.createElement("p");
-  const offline = error instanceof Unreachable;
-  if (seconds) text.textContent = word(offline ? "offline" : "busy", { n: seconds });
-  else if (offline) text.textContent = word("offlineNow");
-  else {
-    // What is wrong with a field says what to do as well; else the remedy does.
-    const details = error.errors?.map(({ detail }) => detail).join(" ");
-    text.textContent = details || [error.message, error.remedy].filter(Boolean).join(" ");
-  }
-  const again = document.createElement("button");
-  again.type = "button";
-  again.textContent = word("again");
-  again.addEventListener("click", () => {
-    parts.trouble.hidden = true;
-    runner.again();
-  });
-  const futile = error instanceof ImpastoProblem && error.status < 500 && ![401, 429].includes(error.status);
-  parts.trouble.replaceChildren(text, ...(futile ? [] : [again]));
-  parts.trouble.hidden = false;
-}
+  trouble.show(detail.error, detail.seconds);
+});
 
 // Keep, download, share
 
@@ -323,6 +260,16 @@ async function open(kept) {
   store.choose({ ...kept.choice, styles });
 }
 
+/** What was kept on the left of the line, in the photo's place, and what is painted now on the right. */
+async function compare(kept) {
+  const picture = await createImageBitmap(kept.picture);
+  const shape = picture.width / picture.height;
+  picture.close();
+  if (!full || Math.abs(shape / (full.w / full.h) - 1) > 0.02) return say(word("compareShape"));
+  viewer.showBefore(URL.createObjectURL(kept.picture));
+  say(word("comparing"));
+}
+
 saveDialog(
   parts,
   async (format) => {
@@ -332,6 +279,13 @@ saveDialog(
   },
   () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
+const jobs = new Jobs(parts.jobs, impasto);
+largeForm(parts, async (size) => {
+  const { photo, wish } = full;
+  // Strokes grow with the picture as far as styles are read.
+  const style_size = Math.min(STROKES.at(-1), Math.round((wish.style_size * size) / wish.size));
+  await jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
+});
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {
   const address = linkTo(store.choice);
@@ -352,7 +306,8 @@ function setLanguage(name) {
   showLanguage();
   controls.translate();
   gallery.draw();
-  drawBrushes();
+  regions.draw();
+  jobs.draw();
 }
 
 function showLanguage() {

@@ -30,6 +30,12 @@ export class Viewer {
     this.fit();
   }
 
+  /** Something else in the photo's place, until there is another photo. @param {string} address */
+  showBefore(address) {
+    this.#set(this.before, address);
+    this.#compare(true);
+  }
+
   /**
    * @param {string} address of a result @param {boolean} sized whether its size is taken on, as the photo's is not known
    * @returns {Promise<boolean>} false where something newer was to be shown before this one was ready
