@@ -57,12 +57,13 @@ def ahead(items: Iterator[T], most: int) -> Iterator[Iterator[T]]:
 
 
 class Behind:
-    """Calls made one after the other in a thread of their own, `most` of them waiting at once."""
+    """Calls made one by one in a thread of their own, `most` of them waiting at once; none after one that failed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._pool = ThreadPoolExecutor(1, "impasto-video-write")
         self._waiting: deque[Future[None]] = deque()
+        self._failed = False
 
     def __enter__(self) -> "Behind":
         return self
@@ -74,9 +75,16 @@ class Behind:
         """Raises what an earlier call has raised."""
         while len(self._waiting) >= self._most:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(function, *arguments))
+        self._waiting.append(self._pool.submit(self._call, function, arguments))
 
     def finish(self) -> None:
         """Wait for all calls; raises what any of them has raised."""
         while self._waiting:
             self._waiting.popleft().result()
+
+    def _call(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if self._failed:
+            return
+        self._failed = True
+        function(*arguments)
+        self._failed = False

@@ -32,7 +32,7 @@ class Kept:
     """How frames are kept until the result is put together: PyAV's names of codec and pixel formats.
 
     `options` takes the quality, 1 to 100. `even`: whether sides have to be even. `alpha_pixels` is None where a result
-    has no alpha, and what is transparent is laid on white. `longest` bounds the sides.
+    has no alpha, and what is transparent is laid on white. `longest` bounds the sides; `container` is of a segment.
     """
 
     codec: str
@@ -41,6 +41,7 @@ class Kept:
     options: Callable[[int], dict[str, str]]
     even: bool = False
     longest: int = 16_384
+    container: str = "matroska"
 
 
 def _x264(quality: int) -> dict[str, str]:
@@ -57,6 +58,10 @@ def _ffv1(quality: int) -> dict[str, str]:
     return {"threads": THREADS, "slices": "4"}
 
 
+def _png(quality: int) -> dict[str, str]:
+    return {"threads": THREADS, "compression_level": "4", "pred": "up"}
+
+
 def _crf(quality: int, at_90: int) -> int:
     return min(51, round(at_90 + (90 - quality) * 0.4))
 
@@ -65,7 +70,7 @@ KEPT: Final[dict[Format, Kept]] = {
     "mp4": Kept("libx264", "yuv420p", None, _x264, even=True),
     "webm": Kept("libvpx-vp9", "yuv420p", "yuva420p", _vp9),
     "gif": Kept("ffv1", "bgr0", "bgra", _ffv1, longest=65_535),
-    "zip": Kept("png", "rgb24", "rgba", lambda quality: {}, longest=65_535),
+    "zip": Kept("png", "rgb24", "rgba", _png, longest=65_535, container="mov"),
 }
 
 

@@ -14,7 +14,6 @@ import av
 from av.filter import Graph
 
 from app.video.formats import Format
-from app.video.segment import picture_name
 from app.video.sound import Sound, Timed
 
 MUXERS: Final[dict[Format, str]] = {"mp4": "mp4", "webm": "webm"}
@@ -49,34 +48,39 @@ def _movie(format: Format, parts: Sequence[Part], time_base: Fraction, alpha: bo
     if format == "mp4":
         options |= {"movflags": "+faststart", "video_track_timescale": str(time_base.denominator)}
     with closing(av.open(f"file:{to}", "w", format=MUXERS[format], options=options)) as output:
-        with closing(av.open(f"file:{parts[0].path}", format="matroska")) as first:
+        with closing(av.open(f"file:{parts[0].path}")) as first:
             stream = output.add_stream_from_template(first.streams.video[0])
         stream.time_base = Fraction(1, time_base.denominator)
         if alpha:
             stream.metadata["alpha_mode"] = "1"
-        tracks = [_packets(parts, time_base, stream)]
+        tracks = [_timed(parts, time_base, stream)]
         if sound.there:
             tracks.append(sound.packets(output))
         for timed in heapq.merge(*tracks, key=lambda timed: timed.time):
             output.mux(timed.packet)
 
 
-def _packets(parts: Sequence[Part], time_base: Fraction, stream: Any) -> Iterator[Timed]:
+def _timed(parts: Sequence[Part], time_base: Fraction, stream: Any) -> Iterator[Timed]:
     for part in parts:
-        with closing(av.open(f"file:{part.path}", format="matroska")) as segment:
-            packets = (packet for packet in segment.demux(segment.streams.video[0]) if packet.size)
-            for packet, ticks, duration in zip(packets, part.ticks, part.durations, strict=True):
-                packet.pts = packet.dts = ticks * time_base.numerator
-                packet.duration = duration * time_base.numerator
-                packet.time_base = Fraction(1, time_base.denominator)
-                packet.stream = stream
-                yield Timed(ticks * time_base, packet)
+        for ticks, duration, packet in _packets(part):
+            packet.pts = packet.dts = ticks * time_base.numerator
+            packet.duration = duration * time_base.numerator
+            packet.time_base = Fraction(1, time_base.denominator)
+            packet.stream = stream
+            yield Timed(ticks * time_base, packet)
+
+
+def _packets(part: Part) -> Iterator[tuple[int, int, Any]]:
+    """When a frame is shown, for how long, and what it is coded as."""
+    with closing(av.open(f"file:{part.path}")) as segment:
+        packets = (packet for packet in segment.demux(segment.streams.video[0]) if packet.size)
+        yield from zip(part.ticks, part.durations, packets, strict=True)
 
 
 def _frames(parts: Sequence[Part]) -> Iterator[tuple[int, Any]]:
     """Decoded again, for what has to be seen whole before any of it can be written."""
     for part in parts:
-        with closing(av.open(f"file:{part.path}", format="matroska")) as segment:
+        with closing(av.open(f"file:{part.path}")) as segment:
             yield from zip(part.ticks, segment.decode(video=0), strict=True)
 
 
@@ -131,14 +135,14 @@ class _Palette:
 def _archive(parts: Sequence[Part], time_base: Fraction, to: Path) -> None:
     """A picture for each frame, and a list of when each is shown and for how long, in seconds."""
     shown: list[dict[str, object]] = []
-    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
         for part in parts:
-            with zipfile.ZipFile(part.path) as segment:
-                for ticks, duration in zip(part.ticks, part.durations, strict=True):
-                    name = picture_name(len(shown))
-                    archive.writestr(zipfile.ZipInfo(name), segment.read(name))
-                    times = {"time": float(ticks * time_base), "duration": float(duration * time_base)}
-                    shown.append({"file": name, **times})
+            for ticks, duration, packet in _packets(part):
+                name = f"frame-{len(shown):06}.png"
+                # A ZipInfo made by hand has no time of day in it.
+                archive.writestr(zipfile.ZipInfo(name), bytes(packet))
+                times = {"time": float(ticks * time_base), "duration": float(duration * time_base)}
+                shown.append({"file": name, **times})
         archive.writestr(zipfile.ZipInfo(TIMES), json.dumps(shown, indent=1))
 
 

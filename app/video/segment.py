@@ -1,8 +1,7 @@
 """Some frames of a result as a file of their own, that decodes by itself."""
 
-import zipfile
 from fractions import Fraction
-from typing import BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, cast
 
 import av
 import numpy as np
@@ -10,7 +9,6 @@ from av import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
-from app.images.encode import encode
 from app.images.visible import WHITE, laid_on
 from app.video.formats import KEPT, Format
 from app.video.frames import Bytes
@@ -19,32 +17,18 @@ CONVERSION: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpo
 RATE: Final = 25  # of a segment by itself: times are given when segments are joined
 
 
-class Segment(Protocol):
-    """Frames are added one by one; it is whole when it is closed. Raises OSError as writing does."""
+class Segment:
+    """Frames of `size`, (width, height), into a file, one by one; `alpha`: whether any may have it.
 
-    def add(self, rgb: Bytes, alpha: Bytes | None) -> None:
-        """(H, W, 3) and (H, W) uint8; every frame of the size that was told."""
+    It is whole when it is closed. Raises OSError as writing does.
+    """
 
-    def close(self) -> None:
-        """Write what is still held."""
-
-
-def new_segment(
-    file: BinaryIO, format: Format, size: tuple[int, int], alpha: bool, quality: int, first: int
-) -> Segment:
-    """A segment of `size`, (width, height), into a file; `alpha`: whether frames may have it; `first`: its number."""
-    if format == "zip":
-        return _Pictures(file, first)
-    return _Encoded(file, format, size, alpha, quality)
-
-
-class _Encoded:
     def __init__(self, file: BinaryIO, format: Format, size: tuple[int, int], alpha: bool, quality: int) -> None:
         kept = KEPT[format]
         self._alpha = alpha and kept.alpha_pixels is not None
         self._pixels = kept.alpha_pixels if self._alpha and kept.alpha_pixels else kept.pixels
         # Without "bitexact" the file would get a random number.
-        self._container = av.open(file, "w", format="matroska", options={"fflags": "+bitexact"})
+        self._container = av.open(file, "w", format=kept.container, options={"fflags": "+bitexact"})
         stream = self._container.add_stream(kept.codec, rate=RATE, options=kept.options(quality))
         self._stream = cast(VideoStream, stream)
         self._stream.width, self._stream.height = size
@@ -57,6 +41,7 @@ class _Encoded:
         self._count = 0
 
     def add(self, rgb: Bytes, alpha: Bytes | None) -> None:
+        """(H, W, 3) and (H, W) uint8."""
         frame = self._frame(rgb, alpha)
         frame.pts, frame.time_base = self._count, Fraction(1, RATE)
         self._count += 1
@@ -80,24 +65,6 @@ class _Encoded:
         )
 
     def close(self) -> None:
+        """Write what is still held."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
-
-
-class _Pictures:
-    def __init__(self, file: BinaryIO, first: int) -> None:
-        self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)  # PNG is compressed already
-        self._number = first
-
-    def add(self, rgb: Bytes, alpha: Bytes | None) -> None:
-        # A ZipInfo made by hand has no time of day in it.
-        self._archive.writestr(zipfile.ZipInfo(picture_name(self._number)), encode(rgb, alpha, "png", 90))
-        self._number += 1
-
-    def close(self) -> None:
-        self._archive.close()
-
-
-def picture_name(index: int) -> str:
-    """The name of a frame in an archive."""
-    return f"frame-{index:06}.png"

@@ -8,7 +8,7 @@ from app.queue.work import Work
 from app.video.formats import Format
 from app.video.frames import Bytes, Frame
 from app.video.options import VideoOptions
-from app.video.segment import Segment, new_segment
+from app.video.segment import Segment
 from app.video.steady import Carrier, Steady
 from app.video.store import State, Store
 
@@ -68,6 +68,5 @@ class Writer:
 
     def _begun(self) -> Segment:
         self._file = self._store.next_file.open("wb")
-        number = self._store.frames
-        self._segment = new_segment(self._file, self._format, self._size, self._alpha, self._options.quality, number)
+        self._segment = Segment(self._file, self._format, self._size, self._alpha, self._options.quality)
         return self._segment

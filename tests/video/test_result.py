@@ -1,6 +1,9 @@
 """What comes out: formats, times, sound. The network's part is played by one that paints frames as they are."""
 
 import io
+import resource
+import shutil
+import signal
 import tracemalloc
 import zipfile
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.files import DISK_FULL
 from app.pipeline import Limits as PictureLimits
 from app.pipeline import StyleSource
 from app.queue.work import Done, Work
@@ -184,6 +188,28 @@ def test_what_is_transparent_everywhere(tmp_path: Path) -> None:
     clear.save(tmp_path / "none.webp", save_all=True, append_images=[Image.new("RGBA", (32, 32), (9, 0, 0, 0))])
     with pytest.raises(UnreadableVideo, match="transparent"):
         stylised(tmp_path / "none.webp", preserve_color="match")
+
+
+@pytest.mark.parametrize("format", ["mp4", "gif", "zip"])
+@pytest.mark.parametrize("room", [0.1, 0.95])
+def test_a_full_disk_leaves_no_half_result(tmp_path: Path, format: str, room: float) -> None:
+    """Where a file may not be larger, as where there is no room: it is told as such, and gone on with when there is."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(60)]
+    source = clips.write(tmp_path / "clip.mkv", noise, sound="aac")
+    whole = stylised(source, format=format)[0].path.read_bytes()
+    shutil.rmtree(tmp_path / "work")
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(room * len(whole)), resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            stylised(source, format=format)
+        assert raised.value.errno in DISK_FULL
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        signal.signal(signal.SIGXFSZ, before)
+    assert not (tmp_path / "work" / f"result.{format}").exists()
+    assert stylised(source, format=format)[0].path.read_bytes() == whole
 
 
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
