@@ -23,8 +23,8 @@ from app.network.ranges import Ranges, read_ranges
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsFile, read_networks
 
 Precision = Literal["float32", "bfloat16", "int8"]
-# A call of OpenVINO's costs more than ncnn's, and bytes take a quarter of the memory: slabs are so many times as high.
-SLABS: Final = 4
+# A call of OpenVINO's costs more than ncnn's, and bytes take less memory: slabs are so many times as high.
+SLABS: Final = 2
 HINTS: Final = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 

@@ -62,6 +62,7 @@ class Worker(threading.Thread):
         self._hooks = hooks
         self._pulse = pulse
         self._engine: Engine | None = None
+        self._stepped: SteppedEngine | None = None  # the same: to ask a protocol takes long, and steps are short
         self._shapes: set[tuple[int, int, int]] = set()
         self._pause = RESTART_PAUSE
         self._health = Health()
@@ -132,6 +133,7 @@ class Worker(threading.Thread):
             self._warm_up(engine)
         logger.info("%s: the network runs by %s", self.name, engine.name)
         self._engine = engine
+        self._stepped = engine if isinstance(engine, SteppedEngine) else None
         self._shapes.clear()
         self.alive = True
         self.ready.set()
@@ -182,9 +184,9 @@ class Worker(threading.Thread):
 
     def _step(self, run: Run) -> AbstractContextManager[None]:
         """The pulse of one step of a run, by the most work there may be in one."""
-        engine = self._engine
+        engine = self._stepped
         expected, patience = run.pixels, 0.0
-        if isinstance(engine, SteppedEngine):
+        if engine:
             expected = sum(min(item.pixels, engine.step_pixels) for item in run.items)
             patience = 0.0 if run.shape in self._shapes else engine.compile_seconds
         height, width, count = run.shape
