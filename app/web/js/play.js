@@ -28,5 +28,6 @@ export class Player {
     if (original) before.src = URL.createObjectURL(original);
     after.src = URL.createObjectURL(painted);
     play.showModal();
+    after.play().catch(() => undefined); // a browser that wants a click for sound shows a button for it
   }
 }
