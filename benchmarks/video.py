@@ -9,10 +9,12 @@ size. Beside it the style loss of frames, which tells whether strokes were lost 
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -23,15 +25,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from app.engine.base import Engine, Job
+from app.engine.base import Engine, Job, complete
 from app.engine.create import create_engine
 from app.evaluation.encoders import TapEncoder, load_encoder
 from app.evaluation.metrics import statistics, style_loss
 from app.network.blend import shares
+from app.pipeline import Limits as PictureLimits
+from app.pipeline import StyleSource
+from app.queue.run import batch_steps
+from app.queue.work import Done, Work
+from app.styles.library import StyleLibrary
 from app.video.flow import sampled, standing
 from app.video.frames import Limits
+from app.video.options import VideoOptions
 from app.video.read import open_video
+from app.video.segment import Segment
 from app.video.steady import Carrier, Follower
+from app.video.stylize import Request, Stylisation, plan
 from benchmarks.results import FOLDER, save
 
 Bytes = NDArray[np.uint8]
@@ -217,6 +227,52 @@ def measured(
     return rows
 
 
+class InThisThread:
+    """Meets `app.video.stylize.Painter`, as the command line has it."""
+
+    def __init__(self, engine: Engine, library: StyleLibrary) -> None:
+        self._engine, self._library = engine, library
+
+    def paint(self, work: Work) -> "Future[Done]":
+        painted: Future[Done] = Future()
+        (result,) = complete(batch_steps(self._engine, [work], self._library))
+        painted.set_result(Done(result, 0.0, 0.0, 1))
+        return painted
+
+
+def throughput(
+    engine: Engine, photo: Bytes, style: Path, side: int, count: int, rounds: int = 2
+) -> tuple[float, float]:
+    """Frames a second of the network in a loop, and of a clip from file to file: the better of some rounds each."""
+    clip = next(moves("", photo, count, (side, side)))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "clip.mkv"
+        with source.open("wb") as file:
+            segment = Segment(file, "mp4", (side, side), False, 90)
+            for frame in clip.frames:
+                segment.add(frame, None)
+            segment.close()
+        code = engine.encode_style(_style(style))
+        bare, whole = [], []
+        for number in range(rounds):
+            since = time.perf_counter()
+            for frame in clip.frames:
+                engine.stylize([Job(frame, (code,), shares([1.0]))])
+            bare.append(count / (time.perf_counter() - since))
+            since = time.perf_counter()
+            library = StyleLibrary(10**7)
+            with style.open("rb") as file:
+                request = Request(source, [StyleSource("style", style.name, file)], VideoOptions())
+                planned = plan(source, request.options, NO_LIMITS, PictureLimits(10**8, 4096, 4096))
+                pictures = PictureLimits(10**8, 4096, 4096)
+                work = Stylisation(request, planned, library, NO_LIMITS, pictures, folder / str(number))
+                for _ in work.steps(InThisThread(engine, library)):
+                    pass
+            whole.append(count / (time.perf_counter() - since))
+    return max(bare), max(whole)
+
+
 def _style(path: Path) -> Bytes:
     with Image.open(path) as image:
         picture = image.convert("RGB")
@@ -233,18 +289,26 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--steadiness", type=float, nargs="+", default=[0.3, 0.7, 1.0])
     parser.add_argument("--no-moves", action="store_true", help="real clips alone")
+    parser.add_argument("--throughput", type=int, metavar="SIDE", help="frames a second of that size, and no more")
     asked = parser.parse_args()
+    if asked.throughput:
+        engine = create_engine()
+        bare, whole = throughput(engine, data.astronaut(), READY / "night.jpg", asked.throughput, asked.frames)
+        text = f"network {bare:.2f} frames/s, file to file {whole:.2f}: {whole / bare:.2f} of it"
+        print(f"{engine.name}, {asked.throughput}x{asked.throughput}: {text}")
+        return
     if asked.content:
         files = sorted(asked.content.glob("*.jpg"))
         photos = {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in files[: asked.photos]}
     else:
         photos = {name: getattr(data, name)() for name in ("astronaut", "coffee", "chelsea")[: asked.photos]}
     size = (asked.size, asked.size * 3 // 4 // 8 * 8)
-    clips = [] if asked.no_moves else [c for name, p in photos.items() for c in moves(name, p, asked.frames, size)]
-    clips += list(real(asked.frames, asked.size))
+    clips = list(real(asked.frames, asked.size))
+    if not asked.no_moves:
+        clips += [clip for name, photo in photos.items() for clip in moves(name, photo, asked.frames, size)]
     styles = [path for path in sorted(asked.style.glob("*")) if path.suffix in (".jpg", ".png")]
     FOLDER.mkdir(parents=True, exist_ok=True)
-    rows = measured(create_engine(), clips, styles, asked.steadiness, 4, FOLDER / "video")
+    rows = measured(create_engine(), clips, styles, asked.steadiness, 6, FOLDER / "video")
     for exact in (True, False):
         some = [row for row in rows if row["exact"] == exact]
         for name in [f"{s:g}" for s in asked.steadiness] if some else []:

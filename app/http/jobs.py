@@ -9,6 +9,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import JSONResponse, Response
 
 from app.http.files import RangedFile
+from app.http.gate import asked_method
 from app.http.openapi import job_operation, problem_responses
 from app.http.problems import (
     JOB_NOT_DONE,
@@ -136,7 +137,10 @@ async def events(request: Request, id: str) -> Response:
     seen = request.headers.get("last-event-id", "")
     if job.state.ended and seen == str(job.version):
         return Response(status_code=204)
-    return EventSourceResponse(_events(request, id, seen), headers=NOT_STORED | {"X-Accel-Buffering": "no"})
+    headers = NOT_STORED | {"X-Accel-Buffering": "no"}
+    if asked_method(request.scope) == "HEAD":
+        return Response(headers=headers, media_type=EventSourceResponse.media_type)
+    return EventSourceResponse(_events(request, id, seen), headers=headers)
 
 
 async def _events(request: Request, id: str, seen: str) -> AsyncIterator[bytes]:

@@ -7,6 +7,8 @@ from app.http.problems import MEDIA_TYPE, TYPES, ProblemType
 from app.images.encode import MEDIA_TYPES
 from app.images.sniff import FORMATS
 from app.options import MAX_STYLES, Options
+from app.video.formats import VIDEO_SUFFIXES
+from app.video.options import VideoOptions
 
 _FILE: Final = {"type": "string", "format": "binary"}
 
@@ -96,7 +98,27 @@ def job_operation() -> dict[str, Any]:
     schema["properties"]["content"] = {
         "type": "array",
         "items": _FILE,
-        "description": f"The photos: {FORMATS}. Several come back as a zip archive.",
+        "description": f"Photos: {FORMATS}; several come back as a zip archive. Or one video.",
+    }
+    steadiness = VideoOptions.model_fields["steadiness"]
+    schema["properties"]["steadiness"] = {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "default": steadiness.default,
+        "description": f"Of videos. {steadiness.description}",
+        "example": steadiness.default,
+    }
+    schema["properties"]["video_format"] = {
+        "type": "string",
+        "enum": list(VIDEO_SUFFIXES),
+        "description": f"Of videos. {VideoOptions.model_fields['format'].description}",
+        "example": "mp4",
+    }
+    schema["properties"]["keyframes"] = {
+        "type": "string",
+        "description": "Of videos: what styles, weights and strength are at some moments, as JSON.",
+        "example": "",
     }
     schema["properties"]["callback"] = {
         "type": "string",

@@ -1,12 +1,14 @@
 """A job as the API shows it."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
 from app.http.problems import INTERNAL_ERROR, TYPES
 from app.jobs.record import Job, State
+
+LONGEST_SHOWN: Final = 200  # of a text, which may be tens of kilobytes and comes with every event
 
 
 class ProgressInfo(BaseModel):
@@ -96,7 +98,7 @@ def _asked(job: Job) -> dict[str, Any]:
         "style": [{"id": file.name, "bytes": file.bytes} for file in asked.styles],
         "mask": [{"bytes": file.bytes} for file in asked.masks],
         **asked.options.model_dump(exclude_none=True),
-        **asked.fields,
+        **{name: [text[:LONGEST_SHOWN] for text in texts] for name, texts in asked.fields.items()},
     }
 
 

@@ -121,7 +121,7 @@ class Attempt:
             )
             changes |= {"progress": advance, "parts": progress.parts}
         if further:
-            changes["attempts"] = 1
+            changes |= {"attempts": 1, "bytes": bytes_in(self._folder)}
         if further or progress is None or now - self._shown >= SHOWN_SECONDS:
             self._shown = now
             self._change(**changes)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -99,7 +100,12 @@ class DataFolder:
 
 def bytes_in(folder: Path) -> int:
     """What the files below a folder hold, in bytes."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # one may go in the meantime
+                total += Path(place, name).lstat().st_size
+    return total
 
 
 def keep_only(folder: Path, kept: Collection[Path]) -> None:

@@ -46,7 +46,7 @@ class Kept:
 
 def _x264(quality: int) -> dict[str, str]:
     # Without B-frames packets are in the order of frames, so that segments can be joined by their times alone.
-    return {"preset": "fast", "crf": str(_crf(quality, 18)), "bf": "0", "threads": THREADS}
+    return {"preset": "veryfast", "crf": str(_crf(quality, 18)), "bf": "0", "threads": THREADS}
 
 
 def _vp9(quality: int) -> dict[str, str]:

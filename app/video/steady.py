@@ -21,7 +21,7 @@ from app.video.frames import Bytes
 from app.video.store import State
 
 LONGEST: Final = 32  # frames that a source is shown before the next comes, at steadiness 1
-FADE: Final = 1 / 3  # of that time the next takes to come
+FADE: Final = 1 / 5  # of that time the next takes to come
 CHANGED: Final = 0.06  # of the mix of styles: from there on a source is old
 ANOTHER: Final = 0.5  # of the mix: from one frame to the next that is a jump
 LOST: Final = 0.5  # of a source: where less of it can be followed the next one comes
@@ -166,7 +166,7 @@ def _laid(picture: Bytes, layer: Layer) -> Bytes:
     if (rows, columns) != (height, width):
         scale = np.array([width / columns, height / rows], np.float32)
         place = (place + np.float32(0.5)) * scale - np.float32(0.5)
-    return np.asarray(sampled(picture, place, cv2.INTER_CUBIC))
+    return np.asarray(sampled(picture, place, cv2.INTER_LANCZOS4))
 
 
 def _mixed(painted: Bytes, pictures: list[Bytes], layers: tuple[Layer, ...]) -> Bytes:

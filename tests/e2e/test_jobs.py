@@ -85,6 +85,7 @@ def test_events_tell_of_all_that_happens_once(client: httpx.Client) -> None:
     assert set(states[:-1]) <= {"queued", "running"}
     last, job = told[-1]
     assert [(last, job)] == list(events(client, where, seen=told[0][0])), "only what has not been seen"
+    assert client.head(f"{where}/events").headers["Content-Type"].startswith("text/event-stream")
     again = client.get(f"{where}/events", headers={"Last-Event-ID": last})
     assert (again.status_code, again.content) == (204, b""), "browsers stop asking"
 

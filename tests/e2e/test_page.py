@@ -304,6 +304,21 @@ def test_a_large_picture_is_a_job_that_a_reload_does_not_end(visit: Visit) -> No
     expect(page.locator("#jobs")).to_be_hidden()
 
 
+def test_a_video_is_a_job_that_plays_beside_what_it_was_painted_from(visit: Visit, tmp_path: Path) -> None:
+    clips = pytest.importorskip("tests.video.clips", reason="av is not installed")
+    page = visit.page
+    page.locator("#file").set_input_files(clips.write(tmp_path / "clip.webm", clips.pan(5, 96, 64), codec="libvpx-vp9"))
+    visit.choose_style("Woodcut")
+    assert visit.painted().size == (96, 64), "a frame stands for it"
+    page.locator("#open-save").click()
+    expect(page.locator("#large select")).to_be_hidden()
+    page.get_by_role("button", name="Paint it").click()
+    page.locator("#jobs").get_by_role("button", name="Play").click()
+    for name in ("#play-before", "#play-after"):
+        expect(page.locator(name)).to_have_js_property("videoWidth", 96)
+    page.get_by_role("button", name="Close").click()
+
+
 def test_a_link_carries_the_settings(visit: Visit, browser: Browser) -> None:
     page = visit.page
     page.get_by_label("Mix", exact=True).check()

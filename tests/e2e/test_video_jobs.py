@@ -9,7 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.e2e.jobs import STYLE, accepted, ended
+from app.video.writer import SEGMENT
+from tests.e2e.jobs import STYLE, accepted, ended, events, result
 from tests.e2e.server import Server
 from tests.pictures import jpeg, photo
 from tests.video import clips
@@ -138,3 +139,27 @@ def test_a_video_is_no_photo(server: Server, clip: Path) -> None:
     answer = server.client.post("/stylize", files=files)
     assert answer.status_code == 422
     assert "POST it to /jobs" in json.dumps(answer.json())
+
+
+def test_stylize_says_where_videos_go(server: Server, clip: Path) -> None:
+    files = {"content": clip.read_bytes(), "style": STYLE}
+    body = refused(server.client.post("/stylize", files=files), 422, "video-needs-job", "content")
+    assert "POST /jobs" in body["remedy"]
+    asked = server.client.post("/stylize", files=files, headers={"Prefer": "respond-async"})
+    assert server.client.get(accepted(asked)).json()["kind"] == "video"
+
+
+def test_a_video_goes_on_after_a_kill_and_comes_to_the_same_bytes(server: Server, tmp_path: Path) -> None:
+    clips.write(tmp_path / "pan.mp4", clips.pan(56, 48, 32))
+    data, keyframes = (tmp_path / "pan.mp4").read_bytes(), '[{"time": 0, "strength": 0}, {"time": 3, "strength": 1}]'
+    with Server({"data_dir": tmp_path / "data"}) as killed:
+        where = accepted(send(killed.client, data, keyframes=keyframes))
+        for _, job in events(killed.client, where):
+            if job["progress"]["done"] > SEGMENT:
+                break
+        killed.kill()
+    with Server({"data_dir": tmp_path / "data"}) as again:
+        first = next(job for _, job in events(again.client, where) if job["state"] != "queued")
+        assert first["progress"]["done"] >= SEGMENT, "what was finished is not done again"
+        disturbed = result(again.client, where)
+    assert disturbed == result(server.client, accepted(send(server.client, data, keyframes=keyframes)))

@@ -6,6 +6,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from PIL import Image
+
 from tests.pictures import jpeg, photo
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,27 @@ def test_pictures_that_come_in_several_trips_are_gathered(tmp_path: Path) -> Non
     assert [done.returncode for done in said] == [0, 0]
     assert "content: 2 files" in said[1].stdout
     assert "style: 1 files" in said[1].stdout
+
+
+def test_pictures_are_packed_into_parts_that_are_samples_of_both_folders(tmp_path: Path) -> None:
+    for kind in ("content", "style/more"):
+        for number in range(12):
+            path = tmp_path / kind / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(photo("coffee", 40 + number)))
+    folders = [str(tmp_path / name) for name in ("content", "style", "packed")]
+    command = [sys.executable, str(ROOT / "tools" / "gpu" / "pack.py"), *folders, "--most", "0.03", "--short", "32"]
+    subprocess.run(command, check=True, timeout=120)
+    parts = sorted((tmp_path / "packed").glob("*.tar"))
+    assert len(parts) > 1
+    assert all(part.stat().st_size <= 30_000 for part in parts)
+    with tarfile.open(parts[0]) as first:
+        assert {Path(name).parts[0] for name in first.getnames()} == {"content", "style"}
+    said = train(tmp_path / "out", tmp_path / "packed", data=tmp_path / "data")
+    assert "content: 12 files" in said.stdout
+    assert "style: 12 files" in said.stdout
+    picture = Image.open(next((tmp_path / "data" / "style" / "more").iterdir()))
+    assert min(picture.size) == 32
 
 
 def test_a_training_that_cannot_begin_says_why_and_fails(tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ if sys.argv[1] == 'cuda':
     print(torch.cuda.get_device_properties(0), torch.cuda.mem_get_info(0))" "$device" || failed=1
 workers=()
 python3 -c "import xdist" 2>/dev/null && workers=(-n "${TEST_WORKERS:-6}")
-part tests "${TEST_SECONDS:-120}" python3 -m pytest -q -p no:cacheprovider "${workers[@]}" ${TESTS:-tests/engine/test_devices.py \
-  tests/engine/test_cuda.py tests/engine/test_create.py tests/network/test_convolution.py tests/training/test_devices.py \
-  tests/training/step tests/training/data tests/e2e/test_gpu.py tests/e2e/test_worker.py tests/e2e/test_processes.py} \
-  || failed=1
+tests=(tests/engine/test_devices.py tests/engine/test_cuda.py tests/engine/test_create.py::test_auto_takes_the_gpu
+  tests/network/test_convolution.py tests/training/test_devices.py tests/training/step tests/training/data
+  tests/e2e/test_gpu.py tests/e2e/test_worker.py tests/e2e/test_processes.py)
+part tests "${TEST_SECONDS:-120}" python3 -m pytest -q -p no:cacheprovider "${workers[@]}" ${TESTS:-"${tests[@]}"} || failed=1
 part benchmark "${BENCHMARK_SECONDS:-150}" python3 -m benchmarks.gpu --quick --device "$device" --out "$out" \
   ${BENCHMARK_OPTIONS:-} || failed=1
 part training "${TRAINING_SECONDS:-45}" python3 -m benchmarks.training --device "$device" --rounds 1 \

@@ -83,6 +83,11 @@ export class Impasto {
     return (await this.#fetch(`jobs/${id}`, options)).json();
   }
 
+  /** The newest picture or frame of a job, small. @param {string} id @returns {Promise<Blob>} */
+  async jobPreview(id) {
+    return (await this.#fetch(`jobs/${id}/preview`, {})).blob();
+  }
+
   /** What a job that is done made. @param {string} id @param {{signal?: AbortSignal}} [options] @returns {Promise<Blob>} */
   async jobResult(id, options = {}) {
     return (await this.#fetch(`jobs/${id}/result`, options)).blob();

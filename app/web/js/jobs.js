@@ -9,10 +9,13 @@ const WATCH_MILLISECONDS = 1500;
 const MOST_REMEMBERED = 20;
 
 export class Jobs {
-  /** @param {HTMLElement} element a list, shown while there are jobs @param {import("./api.js").Impasto} impasto */
-  constructor(element, impasto) {
-    this.element = element;
-    this.impasto = impasto;
+  /** @param {HTMLElement} element a list, shown while there are jobs @param {import("./api.js").Impasto} impasto @param {import("./play.js").Player} player */
+  constructor(element, impasto, player) {
+    Object.assign(this, { element, impasto, player });
+    /** Videos and addresses of previews, by the id of their job. @type {Map<string, Blob>} */
+    this.originals = new Map();
+    /** @type {Map<string, string>} */
+    this.previews = new Map();
     /** @type {{id: string, name: string}[]} newest first */
     this.known = JSON.parse(remembered("jobs") || "[]");
     /** @type {Map<string, import("./api.js").Job>} as last told */
@@ -25,6 +28,7 @@ export class Jobs {
     const job = await this.impasto.begin(wish);
     this.known = [{ id: job.id, name }, ...this.known].slice(0, MOST_REMEMBERED);
     this.told.set(job.id, job);
+    if (wish.content.type.startsWith("video/")) this.originals.set(job.id, wish.content);
     this.#remember();
     this.#watch();
   }
@@ -38,6 +42,7 @@ export class Jobs {
       try {
         const job = await this.impasto.job(id);
         this.told.set(id, job);
+        if (job.links.preview) this.#preview(id, await this.impasto.jobPreview(id));
         more ||= !job.result && !job.problem;
       } catch (error) {
         if (error instanceof ImpastoProblem && error.status === 404) this.#forget(id);
@@ -47,6 +52,11 @@ export class Jobs {
     this.draw();
     clearTimeout(this.next);
     if (more) this.next = setTimeout(() => this.#watch(), WATCH_MILLISECONDS);
+  }
+
+  #preview(id, picture) {
+    if (this.previews.has(id)) URL.revokeObjectURL(this.previews.get(id));
+    this.previews.set(id, URL.createObjectURL(picture));
   }
 
   #remember() {
@@ -67,6 +77,12 @@ export class Jobs {
 
   #item(name, job) {
     const item = document.createElement("li");
+    if (this.previews.has(job.id)) {
+      const picture = document.createElement("img");
+      picture.src = this.previews.get(job.id);
+      picture.alt = "";
+      item.append(picture);
+    }
     const label = document.createElement("span");
     label.textContent = `${name}, ${job.asked.size} px`;
     item.append(label);
@@ -89,6 +105,8 @@ export class Jobs {
       made.addEventListener("click", action);
       item.append(made);
     };
+    if (job.result?.media_type.startsWith("video/"))
+      button("play", async () => this.player.show(await this.impasto.jobResult(job.id), this.originals.get(job.id)));
     if (job.result) button("download", async () => save(await this.impasto.jobResult(job.id), name));
     button(job.result || job.problem ? "remove" : "cancel", async () => {
       this.#forget(job.id);

@@ -11,6 +11,7 @@ import { linkTo, readLink } from "./link.js";
 import { remember, remembered } from "./memory.js";
 import { Pad, shares } from "./pad.js";
 import { Photo, thumbnail } from "./photo.js";
+import { Player } from "./play.js";
 import { Regions } from "./regions.js";
 import { Runner } from "./runner.js";
 import { STROKES, Store } from "./store.js";
@@ -86,7 +87,7 @@ store.addEventListener("photo", () => {
   parts.keep.disabled = parts["open-save"].disabled = true;
   viewer.showPhoto(photo.address, photo.width, photo.height);
   brush.fit(photo.width, photo.height);
-  say(word(photo.bitmap ? "pickStyle" : "noBefore"));
+  say(word(photo.video ? "pickStyleVideo" : photo.bitmap ? "pickStyle" : "noBefore"));
   runner.change(false);
 });
 
@@ -270,6 +271,10 @@ async function compare(kept) {
   say(word("comparing"));
 }
 
+parts["open-save"].addEventListener("click", () => {
+  parts["large-video"].hidden = !full.photo.video;
+  parts["large-size"].hidden = Boolean(full.photo.video);
+});
 saveDialog(
   parts,
   async (format) => {
@@ -279,12 +284,13 @@ saveDialog(
   },
   () => `${full.w} × ${full.h}, ${Math.ceil(full.picture.size / 1000)} kB`,
 );
-const jobs = new Jobs(parts.jobs, impasto);
+const jobs = new Jobs(parts.jobs, impasto, new Player(parts));
 largeForm(parts, async (size) => {
   const { photo, wish } = full;
+  if (photo.video) return jobs.begin({ ...wish, content: photo.video }, photo.name);
   // Strokes grow with the picture as far as styles are read.
   const style_size = Math.min(STROKES.at(-1), Math.round((wish.style_size * size) / wish.size));
-  await jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
+  return jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
 });
 codeDialog(parts, () => [store.choice, brush.painted], impasto.address.href, () => say(word("copied")));
 parts.share.addEventListener("click", async () => {

@@ -18,8 +18,12 @@ export class Photo {
 
   /** @param {Blob} file */
   static async read(file, name = file.name || "photo") {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
-    return new Photo(file, bitmap, name);
+    const frame = file.type.startsWith("video/") ? await firstFrame(file) : null;
+    const bitmap = await createImageBitmap(frame ?? file, { imageOrientation: "from-image" }).catch(() => null);
+    const photo = new Photo(frame ?? file, bitmap, name);
+    /** The video that the photo is the first frame of. */
+    photo.video = frame ? file : null;
+    return photo;
   }
 
   get longSide() {
@@ -43,6 +47,28 @@ export class Photo {
   close() {
     if (this.address) URL.revokeObjectURL(this.address);
     this.bitmap?.close();
+  }
+}
+
+/** @param {Blob} file of a video @returns {Promise<Blob|null>} null where the browser can't play it */
+async function firstFrame(file) {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.preload = "auto";
+  video.src = URL.createObjectURL(file);
+  try {
+    await new Promise((resolve, reject) => {
+      video.onloadeddata = resolve;
+      video.onerror = reject;
+    });
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    return await canvasBlob(canvas, "image/jpeg", 0.93);
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(video.src);
   }
 }
 

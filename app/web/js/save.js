@@ -1,6 +1,6 @@
 /** A picture saved as a file. */
 
-const SUFFIXES = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp" };
+const SUFFIXES = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/mp4": "mp4", "video/webm": "webm" };
 
 /** @param {Blob} picture @param {string} photoName the file's name is made of it */
 export function save(picture, photoName) {

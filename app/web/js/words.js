@@ -23,7 +23,8 @@ const WORDS = {
     offlineNow: "The service can’t be reached.", notPicture: "This is not a picture the page can use: {name}", yourStyle: "Your own", sharedStyle: "Shared style",
     styleGone: "A style of this link is no longer known to the service.", noKeep: "This browser keeps nothing here (private window?).", noBefore: "This browser can’t show such a photo; the service can read it.",
     jobs: "Large pictures", large: "As a print, long side", paintLarge: "Paint it", largeHint: "Takes minutes. It goes on when this page is closed.",
-    jobWaits: "waits", jobLeft: "{s} s left",
+    wholeVideo: "The whole video", pickStyleVideo: "A frame stands for the video. Choose a style; Download paints all of it.",
+    play: "Play", played: "Before and after", jobWaits: "waits", jobLeft: "{s} s left",
   },
   zh: {
     skipToStyles: "跳到风格", tagline: "让照片成为画作。", kept: "收藏", api: "API", theme: "浅色或深色",
@@ -47,7 +48,8 @@ const WORDS = {
     offlineNow: "无法连接服务。", notPicture: "无法使用此文件：{name}", yourStyle: "自选", sharedStyle: "分享的风格",
     styleGone: "服务已不记得此链接中的一种风格。", noKeep: "此浏览器无法在这里保存（无痕窗口？）。", noBefore: "此浏览器无法显示这种照片；服务可以读取。",
     jobs: "大幅图片", large: "打印尺寸，长边", paintLarge: "绘制", largeHint: "需要几分钟；关闭此页面后仍会继续。",
-    jobWaits: "等待中", jobLeft: "剩余 {s} 秒",
+    wholeVideo: "整段视频", pickStyleVideo: "这一帧代表整段视频。选择风格，再点“下载”绘制全部。",
+    play: "播放", played: "前后对比", jobWaits: "等待中", jobLeft: "剩余 {s} 秒",
   },
 };
 const STYLE_NAMES_ZH = {
