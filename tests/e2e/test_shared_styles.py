@@ -61,7 +61,7 @@ def uploaded(server: Server, style: bytes, stored: int) -> np.ndarray:
 
 
 def parts(server: Server, style: bytes) -> list[bytes]:
-    with redis.Redis.from_url(server._environment["IMPASTO_STYLE_STORE"]) as store:
+    with redis.Redis.from_url(server.environment["IMPASTO_STYLE_STORE"]) as store:
         found: list[bytes] = store.hkeys(f"impasto:1:style:{name_of(style)}")
         return found
 
@@ -104,7 +104,7 @@ def test_what_is_malformed_in_the_store_is_dropped_and_told(replicas: tuple[Serv
     one, other = replicas
     style = painting(3)
     first = uploaded(one, style, 2)
-    with redis.Redis.from_url(one._environment["IMPASTO_STYLE_STORE"]) as store:
+    with redis.Redis.from_url(one.environment["IMPASTO_STYLE_STORE"]) as store:
         for part in parts(one, style):
             store.hset(f"impasto:1:style:{name_of(style)}", part.decode(), b"\x01\x80\x04\x95cos\nsystem\n")
     assert "style_id" in faults(stylize(other, style_id=name_of(style)))

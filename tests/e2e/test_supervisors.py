@@ -43,7 +43,7 @@ def in_a_pod(*command: str) -> subprocess.CompletedProcess[str]:
 def test_the_address_of_a_kubernetes_service_is_no_port_and_told_in_one_line() -> None:
     server = Server(command=(*SERVE, "--port", str(port := free_port())))
     server.port, server.url = port, f"http://127.0.0.1:{port}"
-    server._environment.update(KUBERNETES)
+    server.environment.update(KUBERNETES)
     with server:
         assert send(server, square(32)).status_code == 200
         told = [line for line in server.log().splitlines() if "10.96" in line or "IMPASTO_" in line]
@@ -134,7 +134,7 @@ def test_a_start_that_hangs_can_be_stopped(stop: signal.Signals, tmp_path: Path)
 
 def test_a_number_of_processes_that_a_platform_sets_is_not_ours() -> None:
     server = Server()
-    server._environment["WEB_CONCURRENCY"] = "auto"
+    server.environment["WEB_CONCURRENCY"] = "auto"
     with server:
         assert server.client.get("/readyz").status_code == 200
 
