@@ -288,7 +288,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320, help="long side of frames in pixels")
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--steadiness", type=float, nargs="+", default=[0.3, 0.7, 1.0])
-    parser.add_argument("--no-moves", action="store_true", help="real clips alone")
+    parser.add_argument("--no-real", action="store_true", help="moves alone; --photos 0 for real clips alone")
     parser.add_argument("--throughput", type=int, metavar="SIDE", help="frames a second of that size, and no more")
     asked = parser.parse_args()
     if asked.throughput:
@@ -303,9 +303,8 @@ def main() -> None:
     else:
         photos = {name: getattr(data, name)() for name in ("astronaut", "coffee", "chelsea")[: asked.photos]}
     size = (asked.size, asked.size * 3 // 4 // 8 * 8)
-    clips = list(real(asked.frames, asked.size))
-    if not asked.no_moves:
-        clips += [clip for name, photo in photos.items() for clip in moves(name, photo, asked.frames, size)]
+    clips = [] if asked.no_real else list(real(asked.frames, asked.size))
+    clips += [clip for name, photo in photos.items() for clip in moves(name, photo, asked.frames, size)]
     styles = [path for path in sorted(asked.style.glob("*")) if path.suffix in (".jpg", ".png")]
     FOLDER.mkdir(parents=True, exist_ok=True)
     rows = measured(create_engine(), clips, styles, asked.steadiness, 6, FOLDER / "video")

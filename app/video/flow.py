@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.video.frames import Bytes
 
-LONG_SIDE: Final = 448  # pixels of the grey pictures that flow is found in; details of it are no finer than strokes
+LONG_SIDE: Final = 320  # pixels of the grey pictures that flow is found in; details of it are no finer than strokes
 AGREEMENT: Final = (0.01, 0.5)  # what the two ways may differ by: a part of their squares, and square pixels
 FINEST: Final = 1  # of the scales, 0 being the grey picture's own: half the error of 2, for three times its time
 LEAST_LIKENESS: Final = 40.0  # levels of 255 that a part may change by on its way

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import jpeg, photo
+from tests.video import clips
 
 # What an import finds where the package is not installed; and a torchvision beside a torch of another build.
 WITHOUT = "import sys; sys.modules[{package!r}] = None; from app.cli import main; main(prog_name='impasto')"
@@ -65,6 +66,15 @@ def test_with_a_torchvision_of_another_build(folder: Path) -> None:
     status, said = impasto(folder, *IMPORT, path=broken)
     assert status == 1
     assert "does not fit the torch it meets" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("package", ["av", "cv2"])
+def test_videos_without_what_they_need(folder: Path, package: str) -> None:
+    clips.write(folder / "clip.mp4", clips.pan(2, 32, 32))
+    status, said = impasto(folder, "stylize", "clip.mp4", "--style", "style/one.jpg", "-o", "o.mp4", without=package)
+    assert status == 1
+    assert said.splitlines()[-1] == f"Error: {package} is not installed: pip install 'impasto[video]'"
+    assert impasto(folder, "stylize", "content/one.jpg", "--style", "style/one.jpg", without=package)[0] == 0
 
 
 def test_help_needs_nothing_of_it(folder: Path) -> None:

@@ -141,10 +141,8 @@ def test_a_video_is_no_photo(server: Server, clip: Path) -> None:
     assert "POST it to /jobs" in json.dumps(answer.json())
 
 
-def test_stylize_says_where_videos_go(server: Server, clip: Path) -> None:
+def test_stylize_takes_a_video_as_a_job_where_that_is_preferred(server: Server, clip: Path) -> None:
     files = {"content": clip.read_bytes(), "style": STYLE}
-    body = refused(server.client.post("/stylize", files=files), 422, "video-needs-job", "content")
-    assert "POST /jobs" in body["remedy"]
     asked = server.client.post("/stylize", files=files, headers={"Prefer": "respond-async"})
     assert server.client.get(accepted(asked)).json()["kind"] == "video"
 
