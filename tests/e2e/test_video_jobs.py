@@ -1,6 +1,5 @@
 """Videos as jobs over HTTP: what comes out, and what is said of those that can't be."""
 
-import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from app.video.writer import SEGMENT
 from tests.e2e.jobs import STYLE, accepted, ended, events, result
 from tests.e2e.server import Server
-from tests.pictures import jpeg, photo
 from tests.video import clips
 
 
@@ -131,14 +129,6 @@ def test_one_video_a_job(server: Server, clip: Path) -> None:
     data = clip.read_bytes()
     files = [("content", ("a.mov", data)), ("content", ("b.mov", data)), ("style", ("style.jpg", STYLE))]
     refused(server.client.post("/jobs", files=files), 422, "invalid-request", "content")
-
-
-def test_a_video_is_no_photo(server: Server, clip: Path) -> None:
-    """What waits for an answer is told where videos go."""
-    files = {"content": clip.read_bytes(), "style": jpeg(photo("coffee", 32))}
-    answer = server.client.post("/stylize", files=files)
-    assert answer.status_code == 422
-    assert "POST it to /jobs" in json.dumps(answer.json())
 
 
 def test_stylize_says_where_videos_go(server: Server, clip: Path) -> None:
