@@ -65,13 +65,6 @@ VIDEO_TOO_LARGE = ProblemType(
     "Send a shorter or a smaller one: the limit is of what unit tells, seconds, frames, pixels of a frame, or bytes.",
     "content: The video takes 3,600 seconds or more and the limit is 600: send a shorter one.",
 )
-VIDEO_NEEDS_JOB = ProblemType(
-    "video-needs-job",
-    422,
-    "A video takes longer than a request should",
-    "Send the same to POST /jobs, or with the header Prefer: respond-async.",
-    "content is a video",
-)
 TOO_MANY_PIXELS = ProblemType(
     "too-many-pixels",
     413,

@@ -21,7 +21,6 @@ from app.http.problems import (
     SHUTTING_DOWN,
     STORAGE_FULL,
     TYPES,
-    VIDEO_NEEDS_JOB,
     Problem,
 )
 from app.http.service import Service, queue_full
@@ -32,7 +31,6 @@ from app.images.negotiation import choose_format
 from app.images.processes import ProcessFailed
 from app.pipeline import FieldError, Prepared, SizeError, StyleForgotten, fault, finish, prepare, unreadable
 from app.queue.work import DeadlinePassed, Done, QueueError, Refused, StorageFull, StylePicture, Work
-from app.video.read import is_movie
 
 REFUSALS: Final = ("queue-full", "not-ready", "shutting-down", "storage-full", "deadline-passed", "rate-limited")
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -180,8 +178,6 @@ def _prepare(form: Form, service: Service) -> tuple[Asked, Prepared]:
     """Check the fields and decode the pictures; for a thread."""
     settings = service.settings
     asked = read_fields(form, service.library, max_size=settings.max_size, max_style_size=settings.max_style_size)
-    if is_movie(asked.content.data):
-        raise Problem(VIDEO_NEEDS_JOB, "content is a video", field="content")
     masks = [mask.data for mask in asked.masks]
     try:
         prepared = prepare(

@@ -32,14 +32,11 @@ def is_video(path: Path) -> bool:
         return is_video_file(file)
 
 
-def is_movie(file: BinaryIO) -> bool:
-    """Whether an open file is a movie, which no reader of pictures takes; it is left at its beginning."""
-    return _kind(file) in MOVIES
-
-
 def is_video_file(file: BinaryIO) -> bool:
-    """As `is_video`, of a file that is open, and left at its beginning."""
-    kind = _kind(file)
+    """The same of a file that is open, and left at its beginning."""
+    file.seek(0)
+    kind = kind_of_head(file.read(HEAD))
+    file.seek(0)
     if kind not in ANIMATIONS:
         return kind in MOVIES
     from app.video.animation import is_animated
@@ -47,10 +44,3 @@ def is_video_file(file: BinaryIO) -> bool:
     animated = is_animated(file, kind)
     file.seek(0)
     return animated
-
-
-def _kind(file: BinaryIO) -> str | None:
-    file.seek(0)
-    kind = kind_of_head(file.read(HEAD))
-    file.seek(0)
-    return kind

@@ -35,13 +35,18 @@ def rows_of(command: Sequence[str], limit: float, found: Callable[[Row], None]) 
         # It ends what it has started itself, or is ended with all of that.
         late = [threading.Timer(limit, process.terminate), threading.Timer(limit + END_SECONDS, _end, (process,))]
         for timer in late:
+            timer.daemon = True
             timer.start()
-        for line in process.stdout or ():
-            try:
-                found(json.loads(line))
-            except ValueError:
-                print(line, end="", file=sys.stderr)
-        process.wait()
+        try:
+            for line in process.stdout or ():
+                try:
+                    found(json.loads(line))
+                except ValueError:
+                    print(line, end="", file=sys.stderr)
+            process.wait()
+        except BaseException:
+            process.terminate()
+            raise
     why = f"took more than {limit:g} s" if not late[0].is_alive() else f"ended with {process.returncode}"
     for timer in late:
         timer.cancel()
@@ -89,14 +94,18 @@ def main() -> None:
         part("benchmarks.gpu.network", "--candidates", name, *sizes, *more)
 
     (asked.out / "results.jsonl").unlink(missing_ok=True)
-    network(OWN, "--two")
-    loads = ["--clients", "1", "64", "128", "--loads", "0.7"] if asked.quick else []
-    part("benchmarks.gpu.service", "--side", str(512 if 512 in sides else sides[0]), *loads)
-    for name in others:
-        network(name)
-    text = tables(rows)
-    (asked.out / "results.txt").write_text(text)
-    print(text)
+    # Whoever has no more time gets the tables of what there is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        network(OWN, "--two")
+        loads = ["--clients", "1", "64", "128", "--loads", "0.7"] if asked.quick else []
+        part("benchmarks.gpu.service", "--side", str(512 if 512 in sides else sides[0]), *loads)
+        for name in others:
+            network(name)
+    finally:
+        text = tables(rows)
+        (asked.out / "results.txt").write_text(text)
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def test_before_and_after_zoom_and_fit(visit: Visit) -> None:
     visit.painted()
     page = visit.page
     expect(page.locator("#divider")).to_be_visible()
-    page.get_by_label("Before and after").fill("20")
+    page.get_by_role("slider", name="Before and after").fill("20")
     clip = page.locator("#plane").evaluate("plane => plane.style.getPropertyValue('--split')")
     assert clip == "20%"
     before = page.locator("#after").bounding_box()

@@ -1,5 +1,6 @@
 """Videos as jobs over HTTP: what comes out, and what is said of those that can't be."""
 
+import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from app.video.writer import SEGMENT
 from tests.e2e.jobs import STYLE, accepted, ended, events, result
 from tests.e2e.server import Server
+from tests.pictures import jpeg, photo
 from tests.video import clips
 
 
@@ -131,10 +133,16 @@ def test_one_video_a_job(server: Server, clip: Path) -> None:
     refused(server.client.post("/jobs", files=files), 422, "invalid-request", "content")
 
 
-def test_stylize_says_where_videos_go(server: Server, clip: Path) -> None:
+def test_a_video_is_no_photo(server: Server, clip: Path) -> None:
+    """What waits for an answer is told where videos go."""
+    files = {"content": clip.read_bytes(), "style": jpeg(photo("coffee", 32))}
+    answer = server.client.post("/stylize", files=files)
+    assert answer.status_code == 422
+    assert "POST it to /jobs" in json.dumps(answer.json())
+
+
+def test_stylize_takes_a_video_as_a_job_where_that_is_preferred(server: Server, clip: Path) -> None:
     files = {"content": clip.read_bytes(), "style": STYLE}
-    body = refused(server.client.post("/stylize", files=files), 422, "video-needs-job", "content")
-    assert "POST /jobs" in body["remedy"]
     asked = server.client.post("/stylize", files=files, headers={"Prefer": "respond-async"})
     assert server.client.get(accepted(asked)).json()["kind"] == "video"
 
