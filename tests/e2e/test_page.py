@@ -85,11 +85,12 @@ class Visit:
         forms: list[list[list[object]]] = self.page.evaluate("() => window.sent")
         return [[(str(name), value) for name, value in form] for form in forms]
 
-    def by_api(self, style: str, size: tuple[int, int]) -> Image.Image:
-        """What the API makes of the cat in a style that stands ready."""
+    def by_api(self, style: str, size: tuple[int, int], content: Image.Image | None = None) -> Image.Image:
+        """What the API makes of a picture, or else of the cat, in a style that stands ready."""
         styles = self.server.client.get("/styles").json()["styles"]
         data = {"style_id": next(s["id"] for s in styles if s["name"] == style), "size": max(size)}
-        answer = self.server.client.post("/stylize", files={"content": CAT}, data=data)
+        picture = jpeg(np.asarray(content)) if content else CAT
+        answer = self.server.client.post("/stylize", files={"content": picture}, data=data)
         return Image.open(io.BytesIO(answer.content))
 
 
@@ -319,6 +320,54 @@ def test_a_video_is_a_job_that_plays_beside_what_it_was_painted_from(visit: Visi
     page.get_by_role("button", name="Close").click()
 
 
+def test_styles_along_a_video_are_keyframes_on_its_time_line(visit: Visit, tmp_path: Path) -> None:
+    clips = pytest.importorskip("tests.video.clips", reason="av is not installed")
+    page = visit.page
+    ticks = [60 * n for n in range(10)]  # the last at 0.9 s
+    clip = clips.write(tmp_path / "clip.webm", clips.pan(10, 96, 64), ticks, codec="libvpx-vp9")
+    page.locator("#file").set_input_files(clip)
+    first, second = (page.get_by_role("slider", name=f"Keyframe: {name}") for name in ("Woodcut", "Wheat and sky"))
+    add = page.get_by_role("button", name="Add keyframe")
+    expect(add).to_be_disabled()
+    visit.choose_style("Woodcut")
+    add.click()
+    visit.painted()
+    early = page.locator("#before").get_attribute("src") or ""
+    page.get_by_role("slider", name="Time").fill("0.5")
+    expect(page.locator("#before")).not_to_have_attribute("src", early)
+    visit.choose_style("Wheat and sky")
+    add.click()
+    second.press("End")
+    second.press("ArrowLeft")
+    assert 0.8 < float(second.get_attribute("aria-valuenow") or 0) <= 0.9
+    # The first is dragged, deleted, and set again where it was.
+    line, box = page.locator("#keyframes").bounding_box(), first.bounding_box()
+    assert line
+    assert box
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 5 + line["width"] * 0.3, box["y"] + 5, steps=4)
+    page.mouse.up()
+    expect(first).to_have_attribute("aria-valuetext", re.compile(r"0\.2\d s"))
+    page.keyboard.press("Delete")
+    expect(first).to_have_count(0)
+    expect(second).to_be_focused()
+    page.get_by_role("slider", name="Time").fill("0")
+    visit.choose_style("Woodcut")
+    add.click()
+    visit.painted()
+    page.locator("#open-save").click()
+    expect(page.locator("#large-video")).to_have_text("The whole video, with 2 keyframes")
+    page.get_by_role("button", name="Paint it").click()
+    with page.expect_download() as download:
+        page.locator("#jobs").get_by_role("button", name="Download").click()
+    frames = [[Image.fromarray(frame) for _, frame in clips.shown(path)] for path in (clip, download.value.path())]
+    for index, like, unlike in ((0, "Woodcut", "Wheat and sky"), (-1, "Wheat and sky", "Woodcut")):
+        before, after = frames[0][index], frames[1][index]
+        near, far = (difference(after, visit.by_api(name, before.size, before)) for name in (like, unlike))
+        assert near < 0.8 * far, f"frame {index} is {near} from {like}, {far} from {unlike}"
+
+
 def test_a_link_carries_the_settings(visit: Visit, browser: Browser) -> None:
     page = visit.page
     page.get_by_label("Mix", exact=True).check()
@@ -489,7 +538,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
 ) -> None:
     context = browser.new_context(viewport=viewport, locale="en-GB", bypass_csp=True)
     visit = Visit(context.new_page(), server)
-    for stage in ("start", "result", "mix", "code"):
+    for stage in ("start", "result", "mix", "code", "kept", "key"):
         if stage == "result":
             visit.choose_sample()
             visit.choose_style("Mosaic")
@@ -500,12 +549,50 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
             visit.page.get_by_role("button", name="Paint where").click()
         elif stage == "code":
             visit.page.get_by_role("button", name="Code", exact=True).click()
-        for scheme in ("light", "dark"):
-            visit.page.emulate_media(color_scheme=scheme)
-            results = Axe().run(visit.page)
-            assert results.violations_count == 0, f"{stage}, {scheme}: {results.generate_report()}"
-        assert visit.page.locator("html").evaluate("html => html.scrollWidth <= innerWidth"), stage
+        elif stage == "kept":
+            visit.page.locator("#code").get_by_role("button", name="Close").click()
+            visit.painted()
+            visit.page.get_by_role("button", name="Keep", exact=True).click()
+            expect(visit.page.locator("#kept-count")).to_have_text("1")
+            visit.page.locator("#open-kept").click()
+            expect(visit.page.locator("#kept-list figure")).to_be_visible()
+        elif stage == "key":
+            visit.page.locator("#kept").get_by_role("button", name="Close").click()
+            visit.page.locator("#ask-key").evaluate("dialog => dialog.showModal()")
+        look_at(visit.page, stage)
     context.close()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_axe_finds_nothing_around_a_video_and_nothing_is_wider_than_the_screen(
+    browser: Browser, server: Server, viewport: ViewportSize, tmp_path: Path
+) -> None:
+    clips = pytest.importorskip("tests.video.clips", reason="av is not installed")
+    with browser.new_context(viewport=viewport, locale="zh-CN", bypass_csp=True) as context:
+        page = Visit(context.new_page(), server).page
+        clip = clips.write(tmp_path / "clip.webm", clips.pan(5, 96, 64), codec="libvpx-vp9")
+        page.locator("#file").set_input_files(clip)
+        page.locator("#gallery button").first.click()
+        page.locator("#add-keyframe").click()
+        page.locator("#keyframes button").press("End")
+        page.locator("#moment").fill("0")
+        page.locator("#gallery button").nth(1).click()
+        page.locator("#add-keyframe").click()
+        expect(page.locator("#keyframes button")).to_have_count(2)
+        look_at(page, "time line")
+        page.locator("#open-save").click()
+        page.locator("#large button").click()
+        page.get_by_role("button", name="播放").click()
+        expect(page.locator("#play-after")).to_have_js_property("videoWidth", 96)
+        look_at(page, "play")
+
+
+def look_at(page: Page, stage: str) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        results = Axe().run(page)
+        assert results.violations_count == 0, f"{stage}, {scheme}: {results.generate_report()}"
+    assert page.locator("html").evaluate("html => html.scrollWidth <= innerWidth"), stage
 
 
 def test_first_paint_waits_for_nothing(browser: Browser, server: Server) -> None:

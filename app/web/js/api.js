@@ -13,7 +13,8 @@
 const LONGEST_PAUSE = 30;
 
 /** @typedef {{id?: string, picture?: Blob, weight?: number, mask?: Blob}} Style  `id` is tried first; `picture` is sent where there is none, or the service has forgotten it. */
-/** @typedef {{content: Blob, styles: Style[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation. */
+/** @typedef {{time: number, style?: number, weights?: number[], strength?: number}} Keyframe  Of a video: `time` in seconds; `style` is a place in the wish's `styles`, `weights` is one for each of them. */
+/** @typedef {{content: Blob, styles: Style[], keyframes?: Keyframe[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation. */
 /** @typedef {{picture: Blob, styleIds: (string|undefined)[], timing: Record<string, number>}} Result  `styleIds`: one for each style asked for; `timing`: milliseconds by stage. */
 /** @typedef {{id: string, name: string, credit: string, width: number, height: number, picture: string, thumbnail: string}} ReadyStyle  `picture`, `thumbnail`: absolute addresses. */
 
@@ -145,7 +146,7 @@ export class Impasto {
 }
 
 /** The fields of a request, and the order its styles are in: the service takes uploads first, then ids. */
-function formOf({ content, styles, ...options }) {
+function formOf({ content, styles, keyframes, ...options }) {
   const order = [...styles.keys()].sort((a, b) => Number(Boolean(styles[a].id)) - Number(Boolean(styles[b].id)));
   const form = new FormData();
   form.append("content", content, "content");
@@ -156,8 +157,18 @@ function formOf({ content, styles, ...options }) {
     if (weight !== undefined) form.append("weight", String(weight));
     if (mask) form.append("mask", mask, "mask.png");
   }
+  if (keyframes) form.append("keyframes", JSON.stringify(keyframes.map((keyframe) => reordered(keyframe, order))));
   for (const [name, value] of Object.entries(options)) if (value !== undefined) form.append(name, String(value));
   return { form, order };
+}
+
+/** A keyframe that names the styles by their places in `order`. */
+function reordered({ style, weights, ...others }, order) {
+  return {
+    ...others,
+    style: style === undefined ? undefined : order.indexOf(style),
+    weights: weights && order.map((index) => weights[index]),
+  };
 }
 
 /** What `send` gives for a wish; once more with every picture there is where the service has forgotten a style. */

@@ -15,6 +15,7 @@ import { Player } from "./play.js";
 import { Regions } from "./regions.js";
 import { Runner } from "./runner.js";
 import { STROKES, Store } from "./store.js";
+import { Timeline } from "./timeline.js";
 import { Trouble } from "./trouble.js";
 import { Viewer } from "./viewer.js";
 import { wishFor } from "./wish.js";
@@ -45,6 +46,13 @@ const gallery = new Gallery(parts.gallery, store, () => say(word("mixMost")));
 const pad = new Pad(parts.pad, (point, moving) =>
   store.choose({ point, weights: shares(store.choice.styles.length, point) }, moving));
 const controls = new Controls(parts.controls, store);
+const timeline = new Timeline(parts, store, {
+  onMoment: (seconds) => setPhoto(store.photo.video, store.photo.name, seconds),
+  onShow({ time, ...changes }) {
+    setMixing(changes.styles.length > 1);
+    store.choose(changes);
+  },
+});
 const keptDialog = new KeptDialog(parts, open, compare);
 const runner = new Runner(async (size) => {
   const wish = await wishFor(store.photo, store.choice, brush, size);
@@ -70,13 +78,17 @@ async function paint(wish, signal) {
 
 // Photos
 
-async function setPhoto(file, name) {
-  const photo = await Photo.read(file, name);
+let newestPhoto = 0;
+
+async function setPhoto(file, name, seconds = 0) {
+  const number = (newestPhoto += 1);
+  const photo = await Photo.read(file, name, seconds);
+  if (number !== newestPhoto) return photo.close();
   if (!photo.bitmap && file.type.startsWith("video/")) return say(word("notPicture", { name: photo.name }));
   store.setPhoto(photo);
 }
 
-store.addEventListener("photo", () => {
+store.addEventListener("photo", ({ detail: last }) => {
   const { photo } = store;
   full = null;
   // What has the focus is about to go: whoever uses the keyboard goes on with the styles.
@@ -86,7 +98,8 @@ store.addEventListener("photo", () => {
   trouble.hide();
   parts.keep.disabled = parts["open-save"].disabled = true;
   viewer.showPhoto(photo.address, photo.width, photo.height);
-  brush.fit(photo.width, photo.height);
+  // What is painted on one frame of a video stays for the others.
+  if (!photo.video || photo.video !== last?.video) brush.fit(photo.width, photo.height);
   say(word(photo.video ? "pickStyleVideo" : photo.bitmap ? "pickStyle" : "noBefore"));
   runner.change(false);
 });
@@ -272,7 +285,9 @@ async function compare(kept) {
 }
 
 parts["open-save"].addEventListener("click", () => {
+  const { length } = timeline.keyframes;
   parts["large-video"].hidden = !full.photo.video;
+  parts["large-video"].textContent = length > 1 ? word("wholeVideoKeyframes", { n: length }) : word("wholeVideo");
   parts["large-size"].hidden = Boolean(full.photo.video);
 });
 saveDialog(
@@ -287,7 +302,7 @@ saveDialog(
 const jobs = new Jobs(parts.jobs, impasto, new Player(parts));
 largeForm(parts, async (size) => {
   const { photo, wish } = full;
-  if (photo.video) return jobs.begin({ ...wish, content: photo.video }, photo.name);
+  if (photo.video) return jobs.begin({ ...wish, content: photo.video, ...timeline.wish() }, photo.name);
   // Strokes grow with the picture as far as styles are read.
   const style_size = Math.min(STROKES.at(-1), Math.round((wish.style_size * size) / wish.size));
   return jobs.begin({ ...wish, content: photo.file, size, style_size }, photo.name);
@@ -313,6 +328,7 @@ function setLanguage(name) {
   controls.translate();
   gallery.draw();
   regions.draw();
+  timeline.draw();
   jobs.draw();
 }
 

@@ -16,13 +16,15 @@ export class Photo {
     this.reduced = new Map();
   }
 
-  /** @param {Blob} file */
-  static async read(file, name = file.name || "photo") {
-    const frame = file.type.startsWith("video/") ? await firstFrame(file) : null;
+  /** @param {Blob} file @param {number} [seconds] of a video, where the frame is that stands for it */
+  static async read(file, name = file.name || "photo", seconds = 0) {
+    const { frame, duration } = (file.type.startsWith("video/") && (await frameOf(file, seconds))) || {};
     const bitmap = await createImageBitmap(frame ?? file, { imageOrientation: "from-image" }).catch(() => null);
     const photo = new Photo(frame ?? file, bitmap, name);
-    /** The video that the photo is the first frame of. */
+    /** The video that the photo is a frame of, where in it, and how long it is, in seconds. */
     photo.video = frame ? file : null;
+    photo.time = seconds;
+    photo.duration = duration;
     return photo;
   }
 
@@ -50,8 +52,8 @@ export class Photo {
   }
 }
 
-/** @param {Blob} file of a video @returns {Promise<Blob|null>} null where the browser can't play it */
-async function firstFrame(file) {
+/** @param {Blob} file of a video @returns {Promise<{frame: Blob, duration: number}|null>} null where the browser can't play it */
+async function frameOf(file, seconds) {
   const video = document.createElement("video");
   video.muted = true;
   video.preload = "auto";
@@ -61,10 +63,16 @@ async function firstFrame(file) {
       video.onloadeddata = resolve;
       video.onerror = reject;
     });
+    if (seconds > 0)
+      await new Promise((resolve, reject) => {
+        video.onseeked = resolve;
+        video.onerror = reject;
+        video.currentTime = seconds;
+      });
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);
-    return await canvasBlob(canvas, "image/jpeg", 0.93);
+    return { frame: await canvasBlob(canvas, "image/jpeg", 0.93), duration: video.duration };
   } catch {
     return null;
   } finally {

@@ -21,9 +21,10 @@ export class Store extends EventTarget {
   }
 
   setPhoto(photo) {
-    this.photo?.close();
+    const last = this.photo;
+    last?.close();
     this.photo = photo;
-    this.#tell("photo");
+    this.#tell("photo", last);
   }
 
   setGallery(gallery) {

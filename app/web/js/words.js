@@ -25,6 +25,11 @@ const WORDS = {
     jobs: "Large pictures", large: "As a print, long side", paintLarge: "Paint it", largeHint: "Takes minutes. It goes on when this page is closed.",
     wholeVideo: "The whole video", pickStyleVideo: "A frame stands for the video. Choose a style; Download paints all of it.",
     play: "Play", played: "Before and after", jobWaits: "waits", jobLeft: "{s} s left",
+    timeline: "Time line", moment: "Time", seconds: "{s} s", addKeyframe: "Add keyframe", removeKeyframe: "Remove keyframe",
+    keyframe: "Keyframe: {styles}, {p} %", keyframesNone: "Two keyframes or more change the style along the video: each keeps the style and strength of its moment.",
+    keyframesOne: "One keyframe. Choose another time and style, then add the second.",
+    keyframesMany: "{n} keyframes. Between two of them one style turns into the other; painted regions are left out.",
+    wholeVideoKeyframes: "The whole video, with {n} keyframes",
   },
   zh: {
     skipToStyles: "跳到风格", tagline: "让照片成为画作。", kept: "收藏", api: "API", theme: "浅色或深色",
@@ -50,6 +55,11 @@ const WORDS = {
     jobs: "大幅图片", large: "打印尺寸，长边", paintLarge: "绘制", largeHint: "需要几分钟；关闭此页面后仍会继续。",
     wholeVideo: "整段视频", pickStyleVideo: "这一帧代表整段视频。选择风格，再点“下载”绘制全部。",
     play: "播放", played: "前后对比", jobWaits: "等待中", jobLeft: "剩余 {s} 秒",
+    timeline: "时间线", moment: "时间", seconds: "{s} 秒", addKeyframe: "添加关键帧", removeKeyframe: "删除关键帧",
+    keyframe: "关键帧：{styles}，{p} %", keyframesNone: "两个以上的关键帧可让风格随视频变化：每个关键帧记住该时刻的风格和强度。",
+    keyframesOne: "已有一个关键帧。换一个时间和风格，再添加第二个。",
+    keyframesMany: "{n} 个关键帧。相邻两帧之间，风格逐渐过渡；涂抹的区域不会使用。",
+    wholeVideoKeyframes: "整段视频，含 {n} 个关键帧",
   },
 };
 const STYLE_NAMES_ZH = {
