@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -122,21 +121,33 @@ def test_a_damaged_index_is_thrown_away_and_a_training_goes_on(
         assert len(_rows(index)) == 40
 
 
-def test_a_run_killed_at_any_moment_leaves_an_index_that_the_next_goes_on_with(tmp_path: Path, index: Index) -> None:
+ENDED_AMID = """
+import os, sys
+from pathlib import Path
+from app.training.data import index, splits
+
+index.SAVE_SECONDS, keep, kept = 0.0, index.Index._keep, []
+
+def keep_and_end(self, database, new):
+    kept.extend(new)
+    database = keep(self, database, new)
+    if len(kept) >= 20:
+        os.kill(os.getpid(), int(sys.argv[3]))
+    return database
+
+index.Index._keep = keep_and_end
+splits.split(Path(sys.argv[1]), index.Index(Path(sys.argv[2])), 0, 0, 1)
+"""
+
+
+def test_a_run_killed_in_its_midst_leaves_an_index_that_the_next_goes_on_with(tmp_path: Path, index: Index) -> None:
     folder = fill(tmp_path / "pictures", 120, 1, side=24)
-    code = (
-        "import sys; from pathlib import Path; from app.training.data import index, splits; index.SAVE_SECONDS = 0.0; "
-        "splits.split(Path(sys.argv[1]), index.Index(Path(sys.argv[2])), 0, 0, 1)"
-    )
-    command = [sys.executable, "-c", code, str(folder), str(index.path.parent)]
     known = 0
     for number in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        while process.poll() is None and _count(index) <= known:
-            time.sleep(0.001)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-        assert _count(index) > known
+        command = [sys.executable, "-c", ENDED_AMID, str(folder), str(index.path.parent), str(int(number))]
+        ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
+        assert ended.returncode == -number
+        assert known < _count(index) < 120
         known = _count(index)
     assert len(split(folder, index, 0, 0).train) == 120
     assert len(_rows(index)) == 120
