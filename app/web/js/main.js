@@ -90,7 +90,9 @@ async function setPhoto(file, name, seconds = 0) {
 
 store.addEventListener("photo", ({ detail: last }) => {
   const { photo } = store;
-  full = null;
+  const sameVideo = photo.video && photo.video === last?.video;
+  // A dialog that is open goes on with what it was opened for.
+  if (!sameVideo) full = null;
   // What has the focus is about to go: whoever uses the keyboard goes on with the styles.
   if (parts.start.contains(document.activeElement)) parts.styles.focus({ preventScroll: true });
   parts.start.hidden = true;
@@ -99,7 +101,7 @@ store.addEventListener("photo", ({ detail: last }) => {
   parts.keep.disabled = parts["open-save"].disabled = true;
   viewer.showPhoto(photo.address, photo.width, photo.height);
   // What is painted on one frame of a video stays for the others.
-  if (!photo.video || photo.video !== last?.video) brush.fit(photo.width, photo.height);
+  if (!sameVideo) brush.fit(photo.width, photo.height);
   say(word(photo.video ? "pickStyleVideo" : photo.bitmap ? "pickStyle" : "noBefore"));
   runner.change(false);
 });
