@@ -148,7 +148,7 @@ def test_a_damaged_middle(tmp_path: Path) -> None:
     data[middle : middle + 400] = rng.integers(0, 256, 400, np.uint8).tobytes()
     path.write_bytes(data)
     frames, notes = read(path)
-    assert 10 < len(frames) < 40
+    assert 1 < len(frames) < 40
     assert notes
 
 
