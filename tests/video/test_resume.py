@@ -1,4 +1,4 @@
-"""What was begun goes on, and comes to the same bytes."""
+"""What was begun goes on, and comes to the same pictures."""
 
 import os
 import random
