@@ -93,7 +93,7 @@ def likeness(before: Bytes, now: Bytes, place: Floats) -> Floats:
 def _found(one: Bytes, other: Bytes, finest: int) -> Floats:
     """(h, w, 2): from each place in one picture to where that is in the other."""
     # One search remembers of another what changes its result a little: each is by a new one. Without a flow to begin
-    # with it reads memory that nobody set: of equal runs one in five differed.
+    # with it a fifth of equal runs differed; so, one in 28 still did, and why is not known.
     search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(finest)
     return np.asarray(search.calc(one, other, np.zeros((*one.shape, 2), np.float32)))
