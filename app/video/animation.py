@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,6 +13,7 @@ from app.images.decode import resized, resized_together
 from app.images.profile import to_srgb
 from app.video.errors import UnreadableVideo
 from app.video.frames import Bytes, Frame, Info, Limits
+from app.video.gif import canvases
 
 MILLISECOND: Final = Fraction(1, 1000)
 # Browsers show what is to be shown for less than 20 ms for 100 ms: files have 0 where nobody thought of it.
@@ -50,7 +52,8 @@ class Animation:
         self._limits.check(pixels=size[0] * size[1])
         first = 1 if self._image.info.get("default_image") else 0  # of a PNG: what is shown by who knows no animation
         ticks = index = 0
-        while True:
+        for width, height in canvases(self.path) if self.info.kind == "gif" else repeat(self._image.size):
+            self._limits.check(pixels=width * height)
             try:
                 self._image.seek(first + index)
                 whole = self._image.convert("RGBA")

@@ -1,5 +1,6 @@
 """Frames as a camera meant them, and what can be read of a file that is not whole."""
 
+import struct
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -209,6 +210,25 @@ def test_a_header_of_a_huge_size(tmp_path: Path) -> None:
     (tmp_path / "bomb.gif").write_bytes(data)
     with pytest.raises(VideoTooLarge, match="4,294,836,225 pixels"):
         open_video(tmp_path / "bomb.gif", LIMITS)
+
+
+@pytest.mark.parametrize("disposal", [0, 2, 3])
+@pytest.mark.parametrize(
+    "before", [b"", b"\0", b"!\xfe\0", b"!\xf9\0\x01\0\0", b"!\xff\x0bNETSCAPE2.0\0\x01\0\0"], ids=repr
+)
+def test_a_later_frame_of_a_gif_that_reaches_far_beyond_the_first_is_refused(
+    tmp_path: Path, disposal: int, before: bytes
+) -> None:
+    path = tmp_path / "bomb.gif"
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(path)
+    control = b"!\xf9\x04" + bytes([disposal << 2, 4, 0, 0]) + b"\0"
+    large = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x01\x2c\0"
+    path.write_bytes(path.read_bytes().removesuffix(b";") + before + control + large + b";")
+    video = open_video(path, LIMITS)
+    frames = video.frames((2, 2))
+    assert next(frames).rgb.shape == (2, 2, 3)
+    with pytest.raises(VideoTooLarge, match="3,600,000,000"):
+        next(frames)
 
 
 def test_which_files_are_videos(tmp_path: Path) -> None:
