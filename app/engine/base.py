@@ -1,12 +1,14 @@
 """What every engine takes and gives: uint8 pictures and style codes in, uint8 pictures out; at once, or in steps."""
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.begun import Begun
 from app.network.blend import FloatArray, StyleCode
 from app.network.layout import STRIDE
 
@@ -14,7 +16,8 @@ Picture = NDArray[np.uint8]
 
 T = TypeVar("T")
 # Work that can be left between two steps, for other work on the same engine, and gone on with: its result is the same.
-Steps = Generator[None, None, T]
+# Each step gives how much of it is done, from 0 to less than 1, by its arithmetic.
+Steps = Generator[float, None, T]
 
 SMALLEST: Final = 16  # reflection padding at relu4_1 needs two positions a side
 
@@ -25,13 +28,15 @@ class Job:
 
     `content`: uint8 (H, W, 3) RGB, any size from 1x1; `styles`: N style codes; `share`: float32 (N, 1) or, with
     masks, (N, h * w) over `feature_grid(H, W)`, as `app.network.blend.shares` gives it, strength included; `alpha`:
-    uint8 (H, W), above 0 somewhere, of a picture that is not opaque: each position counts as far as it can be seen.
+    uint8 (H, W), above 0 somewhere, of a picture that is not opaque: each position counts as far as it can be seen;
+    `begun`: where what is finished of it is kept, and may have been by another process.
     """
 
     content: Picture
     styles: tuple[StyleCode, ...]
     share: FloatArray
     alpha: Picture | None = None
+    begun: Begun | None = None
 
 
 class Engine(Protocol):
@@ -77,6 +82,18 @@ def complete(steps: Steps[T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def within(steps: Steps[T], start: float, end: float) -> Steps[T]:
+    """Steps that are the part of others from `start` to `end`."""
+    with closing(steps):
+        while True:
+            try:
+                part = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield start + (end - start) * part
 
 
 def encode_style_steps(engine: Engine, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:

@@ -1,6 +1,8 @@
 """Where a layer of a whole picture waits until its statistics are known: in memory, or on disk where it is large."""
 
 import tempfile
+from collections.abc import Callable, Mapping
+from io import BufferedRandom
 from typing import Final, Protocol
 
 import numpy as np
@@ -20,6 +22,12 @@ class FeatureStore(Protocol):
 
     def get(self, rows: slice, columns: slice) -> FloatArray:
         """A part as it was put, (C, rows, columns), not to be changed."""
+
+    def keep(self) -> dict[str, FloatArray] | None:
+        """What is needed beside its file to go on with it in another process; None where it has no file."""
+
+    def restore(self, kept: Mapping[str, FloatArray]) -> None:
+        """Go on with what another process kept of the same file."""
 
     def close(self) -> None:
         """Give the memory or the disk back."""
@@ -42,12 +50,18 @@ class Memory:
     def get(self, rows: slice, columns: slice) -> FloatArray:
         return self._array[:, rows, columns]
 
+    def keep(self) -> None:
+        return None
+
+    def restore(self, kept: Mapping[str, FloatArray]) -> None:
+        raise ValueError("what is in memory does not outlive its process")
+
     def close(self) -> None:
         del self._array
 
 
 class Spilled:
-    """float16 in a temporary file without a name, where TMPDIR says; of relu4_1 16 bytes a pixel.
+    """float16 in a file; of relu4_1 16 bytes a pixel.
 
     What is kept is each channel's difference from the first position put: normalisation divides by the channel's
     deviation, so where a picture is nearly flat, rounding must be small beside the deviation, not the mean.
@@ -57,11 +71,11 @@ class Spilled:
 
     memory = 0
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, file: BufferedRandom) -> None:
         self._channels = channels
         self._width = width
         self._offset: FloatArray | None = None
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._file = file
 
     def put(self, row: int, column: int, features: FloatArray) -> None:
         if self._offset is None:
@@ -81,6 +95,12 @@ class Spilled:
             features += self._offset
         return features
 
+    def keep(self) -> dict[str, FloatArray] | None:
+        return {} if self._offset is None else {"offset": self._offset}
+
+    def restore(self, kept: Mapping[str, FloatArray]) -> None:
+        self._offset = kept["offset"]
+
     def close(self) -> None:
         self._file.close()
 
@@ -88,8 +108,20 @@ class Spilled:
         self._file.seek((row * self._width + column) * self._channels * SPILL_TYPE.itemsize)
 
 
-def feature_store(channels: int, height: int, width: int, memory: int) -> FeatureStore:
-    """In memory where (channels, height, width) float32 takes at most `memory` bytes, else on disk."""
-    if channels * height * width * 4 <= memory:
+def temporary_file() -> BufferedRandom:
+    """A file without a name, where TMPDIR says."""
+    return tempfile.TemporaryFile()
+
+
+def fits(channels: int, height: int, width: int, memory: int) -> bool:
+    """Whether (channels, height, width) float32 takes at most `memory` bytes."""
+    return channels * height * width * 4 <= memory
+
+
+def feature_store(
+    channels: int, height: int, width: int, memory: int, file: Callable[[], BufferedRandom] = temporary_file
+) -> FeatureStore:
+    """In memory where it fits in `memory` bytes, else in a file."""
+    if fits(channels, height, width, memory):
         return Memory(channels, height, width)
-    return Spilled(channels, width)
+    return Spilled(channels, width, file())

@@ -7,6 +7,7 @@ pixels go in as they are and come out ready to be cut to integers.
 
 import ctypes
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from app.engine.base import Job, Picture, Steps, complete, padded_shape
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.blend import StyleCode
-from app.network.layout import decoder_upsampling, encoder_stages
+from app.network.layout import arithmetic, decoder_upsampling, encoder_stages
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsError, WeightsFile, read_networks
 
 RELU: Final = "9=1"
@@ -48,8 +49,10 @@ class NcnnEngine:
             ],
             list(decoding.adain.values()),
             limits,
+            arithmetic(encoding, decoding),
             self._memory.release,
             decoding.adain_gain,
+            f"{self.name}, {version('ncnn')}, {limits}, {encoding.sha256}, {decoding.sha256}",
         )
 
     @property
@@ -67,11 +70,8 @@ class NcnnEngine:
         return (yield from self._network.encode_style_steps(picture, alpha))
 
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
-        results = []
-        for job in jobs:
-            self._memory.prepare(job.content)
-            results.append((yield from self._network.stylize_steps(job)))
-        return results
+        self._memory.prepare(jobs[0].content)
+        return (yield from self._network.all_steps(jobs))
 
 
 class _Memory:

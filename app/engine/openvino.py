@@ -6,6 +6,7 @@ weights' own: a picture's result is to the bit the same in any tiles, alone or b
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,7 +18,7 @@ from app.engine.base import Job, Picture, Steps, complete
 from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.blend import StyleCode
-from app.network.layout import decoder_upsampling, encoder_stages
+from app.network.layout import arithmetic, decoder_upsampling, encoder_stages
 from app.network.quantisation import LEVELS, Grid, byte_grid, grid, quantised
 from app.network.ranges import Ranges, read_ranges
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsFile, read_networks
@@ -48,6 +49,7 @@ class OpenVINOEngine:
         limits = limits or Limits()
         encoding, decoding = read_networks(encoder, decoder)
         ranges = read_ranges(encoding, decoding) if precision == "int8" else None
+        seen = sha256(ranges.encoded(encoding, decoding)).hexdigest() if ranges else None
         self.threads = threads
         self.precision = precision
         self.step_pixels = limits.tile_width**2
@@ -57,7 +59,9 @@ class OpenVINOEngine:
             [[compiler.stage(graph) for graph in segment] for segment in _decoder(decoding, ranges)],
             list(decoding.adain.values()),
             limits,
+            arithmetic(encoding, decoding),
             gain=decoding.adain_gain,
+            made_of=f"{self.name}, {ov.__version__}, {limits}, {encoding.sha256}, {decoding.sha256}, {seen}",
         )
 
     @property
@@ -75,10 +79,7 @@ class OpenVINOEngine:
         return (yield from self._network.encode_style_steps(picture, alpha))
 
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
-        results = []
-        for job in jobs:
-            results.append((yield from self._network.stylize_steps(job)))
-        return results
+        return (yield from self._network.all_steps(jobs))
 
 
 class _Graph:

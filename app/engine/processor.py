@@ -1,6 +1,7 @@
 """What this processor multiplies natively, as Linux tells it."""
 
 from pathlib import Path
+from platform import machine
 from typing import Final
 
 CPUINFO: Final = Path("/proc/cpuinfo")
@@ -13,6 +14,17 @@ def native_precisions(cpuinfo: Path = CPUINFO) -> frozenset[str]:
     flags = _flags(cpuinfo)
     wanted = {"int8": INT8, "bfloat16": BFLOAT16}
     return frozenset(precision for precision, names in wanted.items() if flags & names)
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """What tells this processor from one whose arithmetic may differ in the last bit."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "flags", "Features", "CPU part")
+    told = dict.fromkeys(line for line in lines if line.split("\t")[0].strip(" :") in wanted)
+    return "\n".join((machine(), *told))
 
 
 def _flags(cpuinfo: Path) -> set[str]:

@@ -1,6 +1,10 @@
 """Statistics of a layer that comes part by part, the same to the bit however it is cut."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from app.engine.stages import Rows
 from app.network.blend import EPSILON, ChannelStatistics, FloatArray
@@ -44,6 +48,19 @@ class Moments:
                 self._weight[style, across] += weight
                 self._sum[style, across] += weighted
                 self._squares[style, across] += weighted * difference
+
+    def keep(self) -> dict[str, NDArray[Any]]:
+        """What is needed to go on in another process."""
+        # As they lie in memory: in another order they would add up to other last bits.
+        order = sorted(range(3), key=lambda axis: -self._sum.strides[axis])
+        sums = {"sum": self._sum.transpose(order), "squares": self._squares.transpose(order)}
+        return {"origin": self._origin, "weight": self._weight, "order": np.array(order), **sums}
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Go on with what another process kept."""
+        back = np.argsort(kept["order"])
+        self._origin, self._weight = kept["origin"], kept["weight"]
+        self._sum, self._squares = (kept[name].transpose(back) for name in ("sum", "squares"))
 
     @property
     def statistics(self) -> list[ChannelStatistics]:

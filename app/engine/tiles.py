@@ -5,25 +5,33 @@ those; the second gives the features their styles and decodes them. Each column 
 network sees beyond an edge, which is computed and thrown away, so that no seam can be found.
 
 A decoder with partial AdaIN is run segment by segment in the same way: each layer is kept until it is known whole.
+Between two columns all is on disk that the next ones need, so that another process can go on from there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from math import prod
 from typing import Final
 
 import numpy as np
 
-from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad
-from app.engine.features import FeatureStore, feature_store
+from app.engine.base import Job, Picture, Steps, complete, feature_grid, pad, within
+from app.engine.begun import Arrays, Begun, Canvas, fingerprint
+from app.engine.features import FeatureStore, Spilled, feature_store, fits
 from app.engine.partial import Movement, ShareMap
 from app.engine.stages import Rows, Stage, even_parts, reach, run
 from app.engine.statistics import Moments
+from app.files import DISK_FULL
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.layout import FEATURES, STRIDE
 
+Weights = Callable[[slice, slice], FloatArray | None]
+
 ALL: Final = np.ones((1, 1), np.float32)  # a share
+CANVAS: Final = "picture"
 READ_ROWS: Final = 32  # rows of a layer adapted at once: several arrays of their size are in memory then
 
 
@@ -73,8 +81,9 @@ class TiledNetwork:
     """Encoder and decoder as chains of stages, for pictures of any size.
 
     `decoder` is one chain for each of its segments, between which stands partial AdaIN, `adain` its matrices; `gain`
-    is what AdaIN before it is held to.
-    `before_column` is called before each of several columns: the time to let go of memory kept for reuse.
+    is what AdaIN before it is held to. `costs` say how the work divides between the encoder and each segment.
+    `before_column` is called before each of several columns: the time to let go of memory kept for reuse. `made_of`
+    names all that a result depends on beside its job.
     """
 
     def __init__(
@@ -83,15 +92,23 @@ class TiledNetwork:
         decoder: Sequence[Sequence[Stage]],
         adain: Sequence[FloatArray],
         limits: Limits,
+        costs: Sequence[float],
         before_column: Callable[[], None] = lambda: None,
         gain: float | None = None,
+        made_of: str = "",
     ) -> None:
         self._gain = gain
         self._encoder = encoder
         self._segments = list(zip(decoder, adain, strict=False))
         self._last = decoder[-1]
         self._limits = limits
+        self._ends = np.cumsum([0.0, *costs]) / sum(costs)
         self._before_column = before_column
+        self._made_of = made_of
+        # Channels of the layer before each segment, and how many times as large as relu4_1 it is.
+        self._shapes = [(FEATURES, 1)]
+        for stages, weight in self._segments:
+            self._shapes.append((len(weight) // 2, self._shapes[-1][1] * prod(stage.up for stage in stages)))
 
     def encode_style(self, picture: Picture, alpha: Picture | None = None) -> StyleCode:
         """As an `app.engine.base.Engine`. Raises OSError when features do not fit on the disk either."""
@@ -104,86 +121,155 @@ class TiledNetwork:
     def encode_style_steps(self, picture: Picture, alpha: Picture | None = None) -> Steps[StyleCode]:
         """`encode_style`, a step for each slab of each stage."""
         share = ShareMap(ALL, alpha=alpha)
-        layer, statistics = yield from self._relu4_1(picture, share)
-        decoded = []
-        for segment, weight in self._segments:
-            layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
-            decoded += moments
-        layer.store.close()
-        return StyleCode(statistics, tuple(decoded))
+        layer, statistics = None, []
+        for number in range(len(self._shapes)):
+            steps = self._layer(number, picture, layer, share, Begun())
+            layer = yield from within(steps, 0.0, 1 / self._ends[-2])
+            statistics += layer.statistics
+        if layer:
+            layer.store.close()
+        return StyleCode(statistics[0], tuple(statistics[1:]))
+
+    def all_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
+        """`stylize_steps` of one job after another."""
+        pictures = []
+        for number, job in enumerate(jobs):
+            steps = self.stylize_steps(job)
+            pictures.append((yield from within(steps, number / len(jobs), (number + 1) / len(jobs))))
+        return pictures
 
     def stylize_steps(self, job: Job) -> Steps[Picture]:
-        """`stylize`, a step for each slab of each stage."""
-        share = ShareMap(job.share, feature_grid(*job.content.shape[:2]), job.alpha)
-        layer, statistics = yield from self._relu4_1(job.content, share)
-        layer.move = Movement([statistics], [style.relu4_1 for style in job.styles], gain=self._gain)
-        for number, (segment, weight) in enumerate(self._segments):
-            layer, moments = yield from self._through(segment, len(weight) // 2, layer, share)
-            layer.move = Movement(moments, [style.decoded[number] for style in job.styles], weight)
-        return (yield from self._painted(layer, share, job.content.shape))
+        """`stylize`, a step for each slab of each stage. Where `job.begun` is, what is finished is kept."""
+        size = feature_grid(*job.content.shape[:2])
+        share = ShareMap(job.share, size, job.alpha)
+        begun = job.begun or Begun()
+        if fits(FEATURES, *size, self._limits.feature_memory):
+            begun.clear()  # what takes so little is not worth keeping
+            begun = Begun()
+        elif job.begun:
+            begun.resume(self._fingerprint(job))
+        number, layer = begun.number, self._finished(begun, size)
+        try:
+            while True:
+                if layer:
+                    layer.move = self._movement(number - 1, layer, job)
+                if layer and number == len(self._shapes):
+                    return (yield from self._painted(layer, share, job.content.shape, begun))
+                layer = yield from self._layer(number, job.content, layer, share, begun)
+                number += 1
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                begun.clear()  # who waits for room must not hold it
+            raise
 
-    def _relu4_1(self, picture: Picture, share: ShareMap) -> Steps[tuple["_Layer", ChannelStatistics]]:
-        height, width = feature_grid(*picture.shape[:2])
+    def _layer(
+        self, number: int, picture: Picture, source: "_Layer | None", share: ShareMap, begun: Begun
+    ) -> Steps["_Layer"]:
+        """A layer and its statistics: relu4_1 of the picture, or what a segment makes of `source`, which is let go."""
+        channels, scale = self._shapes[number]
+        height, width = (side * scale for side in feature_grid(*picture.shape[:2]))
+        finished, kept = begun.taken(number)
+        if source:
+            parts = self._parts(self._segments[number - 1][0], source, share, finished)
+            weights: Weights = partial(share.weights, scale=scale)
+            memory = source.store.memory
+        else:
+            parts, weights, memory = self._encoded(picture, finished), share.visible, 0
+        # Two layers are held at once.
+        memory = self._limits.feature_memory - memory
         moments = Moments(width)
-        with _filled(feature_store(FEATURES, height, width, self._limits.feature_memory)) as store:
-            for column in self._columns(width, 1, self._encoder):
-                pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
-                row = 0
-                for slab in run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]):
-                    if slab is None:
-                        yield
-                        continue
-                    features = column.kept(slab)
-                    down = slice(row, row + features.shape[1])
-                    moments.add(column.first, features, share.visible(down, slice(column.first, column.last)))
-                    store.put(row, column.first, features)
-                    row = down.stop
-        return _Layer(store, height, width, 1), moments.statistics[0]
-
-    def _through(
-        self, segment: Sequence[Stage], channels: int, layer: "_Layer", share: ShareMap
-    ) -> Steps[tuple["_Layer", list[ChannelStatistics]]]:
-        """The layer of `channels` at the end of a segment, and its statistics; the one before it is let go."""
-        up = prod(stage.up for stage in segment)
-        height, width, scale = layer.height * up, layer.width * up, layer.scale * up
-        moments = Moments(width)
-        memory = self._limits.feature_memory - layer.store.memory  # two layers are held at once
-        with closing(layer.store), _filled(feature_store(channels, height, width, memory)) as store:
-            for part in self._parts(segment, layer, share):
+        with (
+            closing(source.store) if source else nullcontext(),
+            _filled(feature_store(channels, height, width, memory, partial(begun.file, _file(number)))) as store,
+        ):
+            if finished:
+                store.restore(kept["store"])
+                moments.restore(kept["moments"])
+            done = max(begun.part, self._part(number, 0.0))
+            for part in parts:
                 if part is None:
-                    yield
+                    yield done
                     continue
                 down, across, features = part
-                moments.add(across.start, features, share.weights(down, across, scale))
+                moments.add(across.start, features, weights(down, across))
                 store.put(down.start, across.start, features)
-        return _Layer(store, height, width, scale), moments.statistics
+                done = self._part(number, _area(down, across, height, width))
+                if down.stop == height:
+                    finished += 1
+                    if begun.due and across.stop < width:
+                        begun.save(number, finished, done, {"source": source, "store": store, "moments": moments})
+        layer = _Layer(number, store, height, width, scale, moments.statistics)
+        if begun.saved:
+            with _filled(store):
+                begun.save(number + 1, 0, done, {"source": layer})
+        if source:
+            begun.drop(_file(source.number))
+        return layer
 
-    def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...]) -> Steps[Picture]:
-        picture: Picture = np.empty(shape, np.uint8)
-        with closing(layer.store):
-            for part in self._parts(self._last, layer, share):
+    def _painted(self, layer: "_Layer", share: ShareMap, shape: tuple[int, ...], begun: Begun) -> Steps[Picture]:
+        number = len(self._shapes)
+        height, width = (side * STRIDE // layer.scale for side in (layer.height, layer.width))
+        finished, _ = begun.taken(number)
+        with closing(layer.store), closing(Canvas(shape, partial(begun.file, CANVAS), finished > 0)) as canvas:
+            done = max(begun.part, self._part(number, 0.0))
+            for part in self._parts(self._last, layer, share, finished):
                 if part is None:
-                    yield
+                    yield done
                     continue
                 down, across, pixels = part
-                place = picture[down, across]
+                place = canvas.picture[down, across]
                 place[:] = pixels[:, : place.shape[0], : place.shape[1]].transpose(1, 2, 0)
-        return picture
+                done = self._part(number, _area(down, across, height, width))
+                if down.stop == height:
+                    finished += 1
+                    if begun.due and across.stop < width:
+                        begun.save(number, finished, done, {"source": layer, "canvas": canvas})
+        return canvas.picture
+
+    def _movement(self, number: int, layer: "_Layer", job: Job) -> Movement:
+        """What is done to a layer before the next segment."""
+        if not number:
+            return Movement(layer.statistics, [style.relu4_1 for style in job.styles], gain=self._gain)
+        wanted = [style.decoded[number - 1] for style in job.styles]
+        return Movement(layer.statistics, wanted, self._segments[number - 1][1])
+
+    def _finished(self, begun: Begun, size: tuple[int, int]) -> "_Layer | None":
+        """The layer another process had finished, from which the next one is made."""
+        if not begun.number:
+            return None
+        number = begun.number - 1
+        channels, scale = self._shapes[number]
+        height, width = (side * scale for side in size)
+        kept = begun.taken(begun.number)[1]["source"]
+        store = Spilled(channels, width, begun.file(_file(number)))
+        store.restore(kept)
+        statistics = [ChannelStatistics(mean, std) for mean, std in zip(kept["mean"], kept["std"], strict=True)]
+        return _Layer(number, store, height, width, scale, statistics)
+
+    def _fingerprint(self, job: Job) -> str:
+        layers = [layer for style in job.styles for layer in (style.relu4_1, *style.decoded)]
+        arrays = [job.content, job.share, job.alpha, *(one for layer in layers for one in (layer.mean, layer.std))]
+        return fingerprint(self._made_of, arrays)
+
+    def _part(self, number: int, part: float) -> float:
+        """How much of a picture is done, when a part of a layer is."""
+        start, end = self._ends[number : number + 2]
+        return float(start + (end - start) * part)
+
+    def _encoded(self, picture: Picture, finished: int) -> Iterator[tuple[slice, slice, Rows] | None]:
+        """Every part of relu4_1 but of finished columns: its rows, its columns, (C, rows, columns); None between."""
+        width = feature_grid(*picture.shape[:2])[1]
+        for column in islice(self._columns(width, 1, self._encoder), finished, None):
+            pixels = pad(picture[:, column.left * STRIDE : column.right * STRIDE])
+            yield from _placed(run(self._encoder, [pixels.transpose(2, 0, 1)], pixels.shape[0]), column, 1)
 
     def _parts(
-        self, stages: Sequence[Stage], layer: "_Layer", share: ShareMap
+        self, stages: Sequence[Stage], layer: "_Layer", share: ShareMap, finished: int
     ) -> Iterator[tuple[slice, slice, Rows] | None]:
-        """Every part of what stages make of a layer once: its rows, its columns, (C, rows, columns); None between."""
+        """The same of what stages make of a layer."""
         up = prod(stage.up for stage in stages)
-        for column in self._columns(layer.width, layer.scale, stages):
-            row = 0
-            for slab in run(stages, layer.slabs(column, share), layer.height):
-                if slab is None:
-                    yield None
-                    continue
-                down = slice(row, row + slab.shape[1])
-                yield down, slice(column.first * up, column.last * up), column.kept(slab, up)
-                row = down.stop
+        for column in islice(self._columns(layer.width, layer.scale, stages), finished, None):
+            yield from _placed(run(stages, layer.slabs(column, share), layer.height), column, up)
 
     def _columns(self, width: int, scale: int, stages: Sequence[Stage]) -> Iterator[Column]:
         """Of a layer `scale` times as wide as relu4_1."""
@@ -191,6 +277,27 @@ class TiledNetwork:
             if column.right - column.left < width:
                 self._before_column()
             yield column
+
+
+def _placed(slabs: Iterable[Rows | None], column: Column, up: int) -> Iterator[tuple[slice, slice, Rows] | None]:
+    """Slabs of a column from top to bottom without its margins, each with its place."""
+    row = 0
+    for slab in slabs:
+        if slab is None:
+            yield None
+            continue
+        down = slice(row, row + slab.shape[1])
+        yield down, slice(column.first * up, column.last * up), column.kept(slab, up)
+        row = down.stop
+
+
+def _area(down: slice, across: slice, height: int, width: int) -> float:
+    """How much is done when columns are, from left to right, and the last as far as these rows."""
+    return float(across.start * height + (across.stop - across.start) * down.stop) / (height * width)
+
+
+def _file(number: int) -> str:
+    return f"layer-{number}"
 
 
 @contextmanager
@@ -207,11 +314,21 @@ def _filled(store: FeatureStore) -> Iterator[FeatureStore]:
 class _Layer:
     """A layer of a picture, `scale` times as large as relu4_1, and what is done to it before the next segment."""
 
+    number: int
     store: FeatureStore
     height: int
     width: int
     scale: int
+    statistics: list[ChannelStatistics]
     move: Movement | None = None
+
+    def keep(self) -> Arrays | None:
+        """As of `app.engine.begun.Kept`."""
+        kept = self.store.keep()
+        if kept is None:
+            return None
+        parts = {part: np.stack([getattr(one, part) for one in self.statistics]) for part in ("mean", "std")}
+        return {**kept, **parts}
 
     def slabs(self, column: Column, share: ShareMap) -> Iterator[FloatArray]:
         """A column from top to bottom."""

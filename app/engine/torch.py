@@ -19,7 +19,7 @@ from app.network.adain import blended, channel_statistics
 from app.network.blend import ChannelStatistics, FloatArray, StyleCode
 from app.network.decoder import Decoder
 from app.network.encoder import VGGEncoder
-from app.network.layout import FEATURES, STRIDE
+from app.network.layout import FEATURES, STRIDE, arithmetic
 from app.network.weights import DECODER, ENCODER, read_networks
 
 TILE_IN_NEED: Final = 512  # pixels: what runs where nothing larger does
@@ -61,6 +61,11 @@ class TorchEngine:
         self.encoder = self._resident(encoder_class.from_weights(encoding))
         self.decoder = self._resident(decoder_class.from_weights(decoding))
         self._adain = list(decoding.adain.values())
+        self._costs = arithmetic(encoding, decoding)
+        device_name = torch.cuda.get_device_name(self.device) if on_gpu else f"{torch.get_num_threads()} threads"
+        self._made_of = (
+            f"{self.name}, {device_name}, {self.dtype}, {torch.__version__}, {encoding.sha256}, {decoding.sha256}"
+        )
         self._transfers = Transfers(self.device)
         self._graphs = Recorded(self._stylized) if on_gpu else None
         self.step_pixels = limits.tile_width**2
@@ -93,7 +98,7 @@ class TorchEngine:
     @torch.inference_mode()
     def stylize_steps(self, jobs: Sequence[Job]) -> Steps[list[Picture]]:
         if not all(self._fits(job.content) for job in jobs):
-            return (yield from _in_turn(self._tiled, jobs))
+            return (yield from self._tiled.all_steps(jobs))
         try:
             return self._whole(jobs)
         except RuntimeError as error:
@@ -101,7 +106,7 @@ class TorchEngine:
                 raise
         self._give_memory_back()
         if len(jobs) == 1:
-            return (yield from _in_turn(self._in_need, jobs))
+            return (yield from self._in_need.all_steps(jobs))
         half = len(jobs) // 2
         first = yield from self.stylize_steps(jobs[:half])
         return [*first, *(yield from self.stylize_steps(jobs[half:]))]
@@ -164,7 +169,15 @@ class TorchEngine:
 
     def _tiles(self, limits: Limits) -> TiledNetwork:
         segments = [[_Decoding(self, limits, number)] for number in range(len(self.decoder.adain) + 1)]
-        return TiledNetwork([_Encoding(self, limits)], segments, self._adain, limits, gain=self.decoder.adain_gain)
+        return TiledNetwork(
+            [_Encoding(self, limits)],
+            segments,
+            self._adain,
+            limits,
+            self._costs,
+            gain=self.decoder.adain_gain,
+            made_of=f"{self._made_of}, {limits}",
+        )
 
     def _resident(self, module: ModuleT) -> ModuleT:
         module.eval().requires_grad_(False)
@@ -227,13 +240,6 @@ class _Decoding:
         last = self._number == len(engine.decoder.adain)
         array: Rows = (_as_bytes(result) if last else result.float()).contiguous().cpu().numpy()
         return array
-
-
-def _in_turn(tiles: TiledNetwork, jobs: Sequence[Job]) -> Steps[list[Picture]]:
-    pictures = []
-    for job in jobs:
-        pictures.append((yield from tiles.stylize_steps(job)))
-    return pictures
 
 
 def _as_bytes(pixels: Tensor) -> Tensor:

@@ -30,6 +30,24 @@ def encoder_stages(weights: WeightsFile) -> Stages:
     raise WeightsError(f"{weights.path}: layers {weights.widths} are neither VGG-16 nor VGG-19 up to conv4_1")
 
 
+def arithmetic(encoder: WeightsFile, decoder: WeightsFile) -> tuple[float, ...]:
+    """Multiplications for each pixel of a picture, of the encoder and of each segment of the decoder, between which
+    stands partial AdaIN.
+    """
+    scales = [4.0**-number for number, stage in enumerate(encoder_stages(encoder)) for _ in stage]
+    costs = [sum(scale * one.weight.size for scale, one in zip(scales, encoder.convolutions, strict=True))]
+    scale, segment = STRIDE**-2, 0.0
+    upsample_after = decoder_upsampling(decoder)
+    for index, convolution in enumerate(decoder.convolutions):
+        segment += scale * convolution.weight.size
+        if index in decoder.adain:
+            costs.append(segment)
+            segment = 0.0
+        if index in upsample_after:
+            scale *= 4
+    return (*costs, segment)
+
+
 def decoder_upsampling(weights: WeightsFile) -> frozenset[int]:
     """Indices of the convolutions a decoder doubles the size after.
 

@@ -171,7 +171,7 @@ class BatchingQueue:
     ) -> Done:
         """Wait for a result until `deadline`, on the clock of time.monotonic. Clients share the device.
 
-        `on_step` hears after each step but the last how much is done, 0 to 1, as estimated; it is called from the
+        `on_step` hears after each step but the last how much is done, from 0 to less than 1; it is called from the
         worker's thread and must be quick. Cancelling gives the place in the queue back, or the device at the next step.
         Background work is not refused: who sends it, a frame after another, bounds what he has in the queue. Raises a
         QueueError.

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from app.engine.base import Picture, padded_shape
+from app.engine.begun import Begun
 from app.network.blend import FloatArray, StyleCode
 
 logger = logging.getLogger("impasto.queue")
@@ -90,6 +91,7 @@ class Work:
     """One picture to repaint, its styles encoded or not; `share` and `alpha` as in `app.engine.base.Job`.
 
     Works of equal `key` have equal results, and are run once when they are in the queue together; None for no other's.
+    `begun` as of a Job.
     """
 
     content: Picture
@@ -97,6 +99,7 @@ class Work:
     share: FloatArray
     key: bytes | None = None
     alpha: Picture | None = None
+    begun: Begun | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,8 +110,13 @@ class Work:
     def pixels(self) -> float:
         """Estimated arithmetic, as the number of content pixels that would cost as much."""
         styles = sum(s.pixels.size // 3 for s in self.styles if isinstance(s, StylePicture))
+        return self.content_pixels + STYLE_PART * styles
+
+    @property
+    def content_pixels(self) -> float:
+        """The same of the photo alone."""
         height, width = self.shape
-        return LEAST_PIXELS + height * width + STYLE_PART * styles
+        return LEAST_PIXELS + height * width
 
 
 @dataclass(frozen=True)

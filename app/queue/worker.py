@@ -93,8 +93,8 @@ class Worker(threading.Thread):
         return run
 
     def pixels_left(self, run: Run) -> float:
-        """Estimated rest of a run on the desk."""
-        return max(0.0, run.pixels - self.rate * run.seconds)
+        """Estimated rest of a run on the desk: as it tells, or where it has a single step by its time."""
+        return run.pixels * (1 - run.part) if run.part else max(0.0, run.pixels - self.rate * run.seconds)
 
     def run(self) -> None:
         while not self._closing.is_set():
@@ -172,9 +172,8 @@ class Worker(threading.Thread):
             self.desk.charge(run.line, run.seconds - before)
             self._hooks.step(run.line.priority, run.seconds - before)
         if results is None:
-            part = 1 - self.pixels_left(run) / run.pixels
             for item in run.items:
-                item.advance(part)
+                item.advance(run.part)
             return
         self.desk.remove(run)
         self._note_success(run)
@@ -195,7 +194,7 @@ class Worker(threading.Thread):
     def _note_success(self, run: Run) -> None:
         self._pause = RESTART_PAUSE
         self._health.succeeded()
-        self.rate += RATE_WEIGHT * (run.pixels / run.seconds - self.rate)
+        self.rate += RATE_WEIGHT * (run.pixels_here / run.seconds - self.rate)
         if len(self._shapes) >= KNOWN_SHAPES:
             self._shapes.clear()
         self._shapes.add(run.shape)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.engine.base import stylize_steps
-from app.engine.features import Memory, Spilled, feature_store
+from app.engine.features import Memory, Spilled, feature_store, temporary_file
 from app.engine.ncnn import NcnnEngine
 from app.engine.tiles import Limits, columns
 from tests.engine.engines import WHOLE, differences, engine, gradient_masks, job
@@ -137,7 +137,7 @@ def test_features_wait_on_disk_only_where_memory_is_too_small() -> None:
 
 def test_features_on_disk_come_back_to_eleven_bits_of_their_spread() -> None:
     features = np.random.default_rng(0).gamma(1, 8, (512, 13, 17)).astype(np.float32)
-    store = Spilled(512, 17)
+    store = Spilled(512, 17, temporary_file())
     store.put(0, 0, features[:, :, :9])
     store.put(0, 9, features[:, :6, 9:])
     store.put(6, 9, features[:, 6:, 9:])

@@ -84,8 +84,8 @@ class Stepped(Instrumented):
                 assert self.gate.wait(30)
                 if width == KILLS:
                     raise SystemExit("killed by a test")
-                next(steps)
-                yield
+                part = next(steps)
+                yield part
         except StopIteration as end:
             result: T = end.value
             return result
