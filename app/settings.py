@@ -169,10 +169,14 @@ class Settings(BaseSettings):
     )
     jobs_at_once: int = Field(2, ge=1, le=64, description="jobs that run side by side")
     max_jobs: int = Field(100, ge=1, description="most jobs that wait or run")
-    max_job_photos: int = Field(200, ge=1, le=10_000, description="most photos in one job")
+    max_job_photos: int = Field(200, ge=1, le=10_000, description="most photos in one job, in an archive too")
     max_job_size: int = Field(8192, ge=1, description="longest side of a job's result, in pixels")
-    max_job_file_bytes: int = Field(500_000_000, ge=1, description="largest file uploaded for a job, in bytes")
-    max_job_request_bytes: int = Field(1_000_000_000, ge=1, description="largest request body of a job, in bytes")
+    max_job_file_bytes: int = Field(500_000_000, ge=1, description="largest file of a job, in an archive too, in bytes")
+    max_job_request_bytes: int = Field(
+        1_000_000_000,
+        ge=1,
+        description="largest request body of a job, an archive in it unpacked too, in bytes",
+    )
     job_upload_timeout: float = Field(600.0, gt=0, le=86400, description="time a job's upload may take, in seconds")
     job_attempts: int = Field(
         5, ge=1, description="how often a job is begun that gets no further, as where it ends the process each time"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.client.errors import ImpastoProblem, Unreachable
-from app.client.pictures import Picture, StyleId, file_bytes
+from app.client.pictures import Picture, StyleId, file_bytes, file_name
 
 LATER: Final = (429, 503)
 LISTS: Final = ("weight", "mask")
@@ -143,7 +143,7 @@ def posted(
     headers: Mapping[str, str] | None = None,
 ) -> Generator[Call | Pause, Any, tuple[httpx.Response, tuple[StyleId | None, ...]]]:
     """The answer to a form of photos and styles, and the ids of the styles in the order given."""
-    photos = [file_bytes(content) for content in contents]
+    photos = [(file_name(content), file_bytes(content)) for content in contents]
     sources = [one if isinstance(one, StyleId) else file_bytes(one) for one in several(style)]
     weights = options.get("weight", ())
     maps = [file_bytes(mask) for mask in options.get("mask", ())]
@@ -155,7 +155,7 @@ def posted(
             "style_id": [str(ids[n]) for n in order if ids[n] is not None],
             "weight": [str(weights[n]) for n in order] if weights else [],
         }
-        files: list[Any] = [("content", ("content", photo)) for photo in photos]
+        files: list[Any] = [("content", photo) for photo in photos]
         files += [("style", ("style", sources[n])) for n in order if ids[n] is None]
         files += [("mask", ("mask", maps[n])) for n in order] if maps else []
         try:

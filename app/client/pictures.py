@@ -40,6 +40,11 @@ def file_bytes(picture: Picture) -> bytes:
         raise NotAPicture(f"an array of shape {picture.shape}; expected (H, W), (H, W, 3) or (H, W, 4)") from None
 
 
+def file_name(picture: Picture) -> str:
+    """What a picture is called."""
+    return Path(picture).name if isinstance(picture, str | os.PathLike) else "content"
+
+
 def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)

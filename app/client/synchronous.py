@@ -44,7 +44,9 @@ class Impasto:
     def begin(
         self, content: Picture | Sequence[Picture], style: Style | Sequence[Style], **options: Unpack[Options]
     ) -> Job:
-        """Begin a job, of one photo or of several: for prints, and for what should outlive this program."""
+        """Begin a job, of one photo or several, or of a zip archive of them: for prints, and for what should outlive
+        this program.
+        """
         return self._hold(jobs.begin(content, style, options, self._known, self._retries))
 
     def job(self, id: str) -> Job:

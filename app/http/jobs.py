@@ -38,9 +38,9 @@ NOT_STORED: Final = {"Cache-Control": "no-store"}
 # What a result is never changes, but it goes with its job.
 PRIVATE: Final = {"Cache-Control": "private, max-age=86400, immutable", "X-Content-Type-Options": "nosniff"}
 
-DESCRIPTION = """The fields of /stylize, `content` one or more photos, and `callback`. What is answered with 202 is on
-disk: it is done whatever becomes of this connection, or of the service in between. With an `Idempotency-Key` the same
-request may be sent again, and gives the same job."""
+DESCRIPTION = """The fields of /stylize, `content` one or more photos or a zip archive of them, and `callback`. What is
+answered with 202 is on disk: it is done whatever becomes of this connection, or of the service in between. With an
+`Idempotency-Key` the same request may be sent again, and gives the same job."""
 
 router.add_api_route(
     "/jobs",

@@ -98,7 +98,8 @@ def job_operation() -> dict[str, Any]:
     schema["properties"]["content"] = {
         "type": "array",
         "items": _FILE,
-        "description": f"Photos: {FORMATS}; several come back as a zip archive. Or one video.",
+        "description": f"Photos: {FORMATS}; several come back as a zip archive. Or one zip archive of photos, which "
+        "comes back with the same paths. Or one video.",
     }
     steadiness = VideoOptions.model_fields["steadiness"]
     schema["properties"]["steadiness"] = {

@@ -51,6 +51,13 @@ UNREADABLE_IMAGE = ProblemType(
     f"Do what the detail says; what is read are whole {FORMATS} files.",
     "content: the file is empty",
 )
+UNREADABLE_ARCHIVE = ProblemType(
+    "unreadable-archive",
+    422,
+    "A file is not a zip archive of photos that can be used",
+    "Do what the detail says; what is read is a whole zip archive without a password, with photos in it.",
+    "content: the archive has no photo in it",
+)
 UNREADABLE_VIDEO = ProblemType(
     "unreadable-video",
     422,

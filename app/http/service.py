@@ -27,6 +27,7 @@ from app.http.traces import Traces
 from app.http.uploads import UploadLimits, Uploads
 from app.images.codec import HERE, Codec
 from app.images.processes import Processes
+from app.jobs.archive import ArchiveLimits
 from app.jobs.callback import Callbacks
 from app.jobs.folder import default_folder
 from app.jobs.jobs import Jobs
@@ -253,7 +254,8 @@ class Service:
             settings.job_attempts,
             Retention(settings.jobs_keep_seconds, settings.jobs_keep_bytes),
         )
-        kinds: list[Kind] = [Photos(self.library, replace(self.limits, max_size=settings.max_job_size))]
+        archives = ArchiveLimits(settings.max_job_photos, settings.max_job_file_bytes, settings.max_job_request_bytes)
+        kinds: list[Kind] = [Photos(self.library, replace(self.limits, max_size=settings.max_job_size), archives)]
         if all(find_spec(package) for package in NEEDED_FOR_VIDEOS):
             from app.jobs.videos import Videos
 

@@ -12,7 +12,7 @@ LONGEST_SHOWN: Final = 200  # of a text, which may be tens of kilobytes and come
 
 
 class ProgressInfo(BaseModel):
-    """`done` of `total` photos or frames; the one in hand counts in part, as estimated."""
+    """`done` of `total` photos or frames; the one in hand counts in part. All are done only when the job is."""
 
     done: float
     total: float | None

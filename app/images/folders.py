@@ -25,7 +25,7 @@ def listing(folder: Path, below: bool) -> Listing:
 
 def _files(folder: Path, below: bool) -> Iterator[Path]:
     for path in folder.iterdir():
-        if _hidden(path.name):
+        if hidden(path.name):
             continue
         if path.is_file():
             yield path
@@ -33,6 +33,6 @@ def _files(folder: Path, below: bool) -> Iterator[Path]:
             yield from _files(path, below)
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
     """Dot files, as macOS's `._photo.jpg`, and what Windows and zip programs leave."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")

@@ -24,7 +24,7 @@ SIGNATURES: Final[dict[bytes, Callable[[bytes], Header]]] = {
 }
 STRANGERS: Final = {
     b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an office document",
+    b"PK\x03\x04": "a zip archive (of photos, it is a job: POST it to /jobs) or an office document",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML document or an SVG drawing",
     b"8BPS": "a Photoshop document",

@@ -119,7 +119,8 @@ class Attempt:
             advance = Advance(
                 done=progress.done, total=progress.total, unit=progress.unit, seconds_left=self._left(progress)
             )
-            changes |= {"progress": advance, "parts": progress.parts}
+            # What is begun anew, as by another engine, is further only once it is where it was.
+            changes |= {"progress": advance, "parts": max(self._job.parts, progress.parts)}
         if further:
             changes |= {"attempts": 1, "bytes": bytes_in(self._folder)}
         if further or progress is None or now - self._shown >= SHOWN_SECONDS:
@@ -133,13 +134,16 @@ class Attempt:
                 logger.warning("job %s goes on, but there is no room to write down how far it is", self._job.id)
 
     def _left(self, progress: Progress) -> float | None:
-        """Estimated seconds left, from how long what was done in this attempt took."""
+        """Estimated seconds left, from how long what was done in this attempt took, once it was begun."""
+        now = time.monotonic()
         if self._done_before is None:
             self._done_before = progress.done
         gained = progress.done - self._done_before
+        if gained <= 0:
+            self._since = now
         if progress.total is None or gained <= 0:
             return None
-        return round((time.monotonic() - self._since) / gained * max(0.0, progress.total - progress.done), 1)
+        return round((now - self._since) / gained * max(0.0, progress.total - progress.done), 1)
 
     def _ended_well(self, result: Result) -> dict[str, Any]:
         size = result.path.stat().st_size

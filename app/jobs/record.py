@@ -129,7 +129,7 @@ class Job(_Kept):
     ended: float | None = None
     due: float = 0.0
     attempts: int = 0
-    parts: int = 0
+    parts: float = 0.0
     progress: Advance = Advance()
     note: str = ""
     trouble: Trouble | None = None

@@ -71,13 +71,13 @@ class Order:
 class Progress:
     """How far a job is: `done` of `total` units, None where nobody can know; the unit in hand may count in part.
 
-    `parts`: how many parts are finished on disk, which no restart does again.
+    `parts`: how many parts are finished on disk, which no restart does again; the one in hand as far as it is.
     """
 
     done: float
     total: float | None
     unit: Unit
-    parts: int
+    parts: float
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Painter(Protocol):
     def paint(self, work: QueueWork, on_step: Callable[[float], None] | None = None) -> "Future[Done]":
         """Queue a picture; several may be in the queue, as many as the caller bounds them to.
 
-        `on_step` hears after each step how much of it is done, 0 to 1, as estimated; it is called from the network's
+        `on_step` hears after each step how much of it is done, from 0 to less than 1; it is called from the network's
         thread and must be quick. Raises Stopped; the future is cancelled when the job is to stop, and raises a
         QueueError.
         """

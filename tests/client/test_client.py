@@ -1,10 +1,12 @@
 """The Python client against the real server."""
 
 import asyncio
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -141,6 +143,21 @@ def test_several_photos_are_one_job_and_what_could_not_be_done_is_told(impasto: 
     archive = impasto.finished(impasto.begin([PHOTO, b"no picture"], STYLE).id, seen.append)
     assert archive.media_type == "application/zip"
     assert len(seen[-1].report) == 1
+
+
+def test_a_zip_archive_of_photos_is_one_job(impasto: Impasto, tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "holiday.zip", "w") as zipped:
+        zipped.writestr("day 1/photo.jpg", PHOTO)
+    result = impasto.finished(impasto.begin(tmp_path / "holiday.zip", STYLE).id)
+    assert ZipFile(io.BytesIO(result.data)).read("day 1/photo.jpg") == impasto.stylize(PHOTO, STYLE).data
+
+
+def test_photos_of_files_keep_their_names(impasto: Impasto, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one.jpg", "two.jpg")]
+    for path in paths:
+        path.write_bytes(PHOTO)
+    result = impasto.finished(impasto.begin([str(paths[0]), paths[1]], STYLE).id)
+    assert ZipFile(io.BytesIO(result.data)).namelist() == ["001-one.jpg", "002-two.jpg"]
 
 
 def test_a_job_that_fails_raises_its_problem(server: Server) -> None:

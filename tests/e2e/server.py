@@ -19,6 +19,7 @@ SERVE = (sys.executable, "-m", "app", "serve")
 # An engine that fails on some widths, with the protocol that `impasto serve` speaks.
 OPTIONS = ("--http", "app.http.protocol:ProblemProtocol", "--no-access-log")
 FAULTY = (sys.executable, "-m", "uvicorn", "tests.e2e.faulty:app", *OPTIONS)
+EAGER = (sys.executable, "-m", "uvicorn", "tests.e2e.eager:app", *OPTIONS)
 
 
 def free_port() -> int:

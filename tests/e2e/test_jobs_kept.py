@@ -1,5 +1,6 @@
 """Jobs outlive what befalls the service: kills, stops, a full disk, a folder that is not there."""
 
+import io
 import os
 import random
 import signal
@@ -10,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from app.engine.begun import Begun
 from tests.e2e.jobs import accepted, content, ended, events, folders, result, send, until
-from tests.e2e.server import Server
+from tests.e2e.server import EAGER, Server
 from tests.e2e.test_jobs import problem
 
 PHOTOS = [content(side, name) for name in ("astronaut", "chelsea") for side in (384, 400)]
@@ -62,6 +65,43 @@ def test_a_job_goes_on_after_kills_and_stops_and_comes_to_the_same_bytes(tmp_pat
         assert result(server.client, whole) == disturbed
         assert parts == sorted(parts), "what was finished is not done again"
         wait_until(lambda: files_in(tmp_path / "jobs") == {"photos.zip", "preview.jpg"})
+
+
+# Tiles so small, features on disk, and so slow an engine that a photo takes long enough for some of it to be kept.
+TILES = {"tile_size": 256, "feature_memory_bytes": 0, "engine": "ncnn", "threads": 1}
+PRINT = {"size": 700, "format": "png"}
+
+
+def kept(folder: Path) -> float:
+    """How much of the photo in hand is on disk."""
+    return max((Begun(one).part for one in folder.glob("jobs/*/work/begun-*")), default=0.0)
+
+
+def test_a_large_photo_goes_on_after_kills_from_what_was_finished(tmp_path: Path) -> None:
+    settings = {"data_dir": tmp_path, "job_attempts": 2, **TILES}
+    where, part = "", 0.0
+    for _ in range(3):
+        with Server(settings, EAGER) as server:
+            where = where or accepted(send(server.client, content(400), **PRINT))
+            wait_until(lambda part=part: kept(tmp_path) > part)
+            # Not what is waited for: any moment must do.
+            time.sleep(random.uniform(0.0, 0.3))
+            server.kill()
+            part = kept(tmp_path)
+    with Server(settings, EAGER) as server:
+        told = [job for _, job in events(server.client, where)]
+        assert told[-1]["state"] == "done", told[-1]
+        running = [job["progress"]["done"] for job in told if job["state"] == "running"]
+        assert min(running) > 0.95 * part, "what was finished is not done again"
+        again = [job for _, job in events(server.client, accepted(send(server.client, content(400), **PRINT)))]
+        results = [server.client.get(job["links"]["result"]).content for job in (told[-1], again[-1])]
+        assert results[0] == results[1]
+        assert Image.open(io.BytesIO(results[0])).size == (700, 700)
+        wait_until(lambda: files_in(tmp_path / "jobs") == {"00000.png", "preview.jpg"})
+    progress = [job["progress"]["done"] for job in again]
+    assert progress == sorted(progress)
+    assert max(progress[:-1]) < progress[-1] == 1, "all is done when it is done"
+    assert any(job.get("seconds_left") for job in again[:-1])
 
 
 def test_a_folder_is_one_process_s_and_the_next_one_s_once_that_has_ended(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ const LONGEST_PAUSE = 30;
 
 /** @typedef {{id?: string, picture?: Blob, weight?: number, mask?: Blob}} Style  `id` is tried first; `picture` is sent where there is none, or the service has forgotten it. */
 /** @typedef {{time: number, style?: number, weights?: number[], strength?: number}} Keyframe  Of a video: `time` in seconds; `style` is a place in the wish's `styles`, `weights` is one for each of them. */
-/** @typedef {{content: Blob, styles: Style[], keyframes?: Keyframe[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation. */
+/** @typedef {{content: Blob, styles: Style[], keyframes?: Keyframe[], strength?: number, size?: number, style_size?: number, preserve_color?: "none"|"luminance"|"match", format?: "jpeg"|"png"|"webp", quality?: number}} Wish  Fields as in the API's documentation; of a job `content` may also be a video, or a zip archive of photos. */
 /** @typedef {{picture: Blob, styleIds: (string|undefined)[], timing: Record<string, number>}} Result  `styleIds`: one for each style asked for; `timing`: milliseconds by stage. */
 /** @typedef {{id: string, name: string, credit: string, width: number, height: number, picture: string, thumbnail: string}} ReadyStyle  `picture`, `thumbnail`: absolute addresses. */
 
