@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,6 +23,8 @@ DEFAULT_DURATION: Final = 100
 
 def is_animated(file: BinaryIO, kind: str) -> bool:
     """Whether a GIF, WebP or PNG has more than one frame."""
+    if kind == "gif":
+        return len(list(islice(canvases(file), 2))) > 1
     try:
         image = Image.open(file, formats=(kind,))
         return bool(getattr(image, "is_animated", False))
@@ -37,6 +39,10 @@ class Animation:
         self.path = path
         self.notes: list[str] = []
         self._limits = limits
+        if kind == "gif":
+            with path.open("rb") as file:
+                width, height = next(canvases(file), (0, 0))
+            limits.check(pixels=width * height)
         try:
             self._image = Image.open(path, formats=(kind,))
         except Exception as error:
@@ -52,7 +58,7 @@ class Animation:
         self._limits.check(pixels=size[0] * size[1])
         first = 1 if self._image.info.get("default_image") else 0  # of a PNG: what is shown by who knows no animation
         ticks = index = 0
-        for width, height in canvases(self.path) if self.info.kind == "gif" else repeat(self._image.size):
+        for width, height in self._canvases():
             self._limits.check(pixels=width * height)
             try:
                 self._image.seek(first + index)
@@ -71,6 +77,13 @@ class Animation:
             index += 1
         if not index:
             raise UnreadableVideo("No frame of it can be decoded.")
+
+    def _canvases(self) -> Iterator[tuple[int, int]]:
+        """The size of each frame before it is decoded."""
+        if self.info.kind != "gif":
+            yield from repeat(self._image.size)
+        with self.path.open("rb") as file:
+            yield from canvases(file)
 
     def _pixels(self, whole: Image.Image, size: tuple[int, int]) -> tuple[Bytes, Bytes | None]:
         colour, alpha = whole.convert("RGB"), whole.getchannel("A")

@@ -1,10 +1,10 @@
 """How large a GIF's frames are, before Pillow takes memory for them.
 
-A frame may reach beyond the canvas that the header tells of; Pillow then makes the canvas as large as that.
+A frame may reach beyond the canvas that the header tells of; Pillow then makes the canvas as large as that. What is to
+be laid on a frame's place afterwards it makes as soon as it has read the frame's header, when the file is opened too.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from struct import error, unpack
 from typing import BinaryIO, Final
 
@@ -15,27 +15,26 @@ APPLICATION: Final = b"\xff"
 LOOP: Final = b"NETSCAPE2.0"
 
 
-def canvases(path: Path) -> Iterator[tuple[int, int]]:
-    """Width and height of the canvas at each frame, as far as the file is whole.
+def canvases(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Width and height of the canvas at each frame, as far as the file is whole; it is read from where it stands.
 
     It is read as Pillow reads it, in what is no GIF by the book too: else a frame could be hidden from one of both.
     """
     try:
-        with path.open("rb") as file:
-            width, height, flags = unpack("<HHBxx", file.read(13)[6:])
-            _skip_palette(file, flags)
-            first = True
-            while (kind := file.read(1)) not in (b"", TRAILER):
-                if kind == b"!":
-                    _skip_extension(file, first)
-                elif kind == b",":
-                    left, top, wide, high, flags = unpack("<HHHHB", file.read(9))
-                    width, height = max(width, left + wide), max(height, top + high)
-                    yield width, height
-                    first = False
-                    _skip_palette(file, flags)
-                    file.seek(1, 1)
-                    _skip_blocks(file)
+        width, height, flags = unpack("<HHBxx", file.read(13)[6:])
+        _skip_palette(file, flags)
+        first = True
+        while (kind := file.read(1)) not in (b"", TRAILER):
+            if kind == b"!":
+                _skip_extension(file, first)
+            elif kind == b",":
+                left, top, wide, high, flags = unpack("<HHHHB", file.read(9))
+                width, height = max(width, left + wide), max(height, top + high)
+                yield width, height
+                first = False
+                _skip_palette(file, flags)
+                file.seek(1, 1)
+                _skip_blocks(file)
     except error:
         return
 

@@ -1,6 +1,7 @@
 """Frames as a camera meant them, and what can be read of a file that is not whole."""
 
 import struct
+import sys
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -210,6 +211,23 @@ def test_a_header_of_a_huge_size(tmp_path: Path) -> None:
     (tmp_path / "bomb.gif").write_bytes(data)
     with pytest.raises(VideoTooLarge, match="4,294,836,225 pixels"):
         open_video(tmp_path / "bomb.gif", LIMITS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux tells it")
+@pytest.mark.parametrize("disposal", [0, 2, 3])
+def test_a_first_frame_of_a_gif_that_reaches_far_beyond_the_canvas_takes_no_memory(
+    tmp_path: Path, disposal: int
+) -> None:
+    control = b"!\xf9\x04" + bytes([disposal << 2, 4, 0, 0]) + b"\0"
+    large = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x01\x2c\0"
+    path = tmp_path / "bomb.gif"
+    path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", 2, 2, 0x80, 0, 0) + bytes(6) + 2 * (control + large) + b";")
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert is_video(path)
+    with pytest.raises(VideoTooLarge, match="3,600,000,000"):
+        open_video(path, LIMITS)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 @pytest.mark.parametrize("disposal", [0, 2, 3])
