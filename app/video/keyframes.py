@@ -15,6 +15,7 @@ from app.video.errors import BadKeyframes
 
 MOST: Final = 10_000
 MOST_CHARACTERS: Final = 1_000_000
+MOST_SAID: Final = 100  # characters of what was found, in what is said of it
 HOW: Final = 'write them as [{"time": 0, "style": 0}, {"time": 2.5, "weights": [1, 2], "strength": 0.5}]'
 
 
@@ -115,7 +116,8 @@ def _index(number: int, style: int | str, styles: Sequence[Sequence[str]]) -> in
         if style == index or style in names:
             return index
     raise BadKeyframes(
-        f"Keyframe {number} is of style {style!r}, which is none: give its number, 0 to {len(styles) - 1}, or its name."
+        f"Keyframe {number} is of style {_short(repr(style))}, which is none: give its number, 0 to {len(styles) - 1}, "
+        "or its name."
     )
 
 
@@ -128,4 +130,8 @@ def _place(location: tuple[Any, ...]) -> str:
     if not location:
         return ""
     number, *field = location
-    return f"Keyframe {number}, {'.'.join(map(str, field))}: " if field else f"Keyframe {number}: "
+    return f"Keyframe {number}, {_short('.'.join(map(str, field)))}: " if field else f"Keyframe {number}: "
+
+
+def _short(found: str) -> str:
+    return found if len(found) <= MOST_SAID else f"{found[:MOST_SAID]}…"

@@ -55,3 +55,27 @@ def test_two_at_one_time_are_a_jump() -> None:
 def test_what_cannot_be_followed(text: str, said: str) -> None:
     with pytest.raises(BadKeyframes, match=said):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"time": 0, "style": "%s"}]', '[{"time": 0, "%s": 1}]', '[{"time": 0, "style": %s}]'], ids=repr
+)
+def test_what_is_said_of_a_long_one_is_short(text: str) -> None:
+    with pytest.raises(BadKeyframes, match=r"^Keyframe 0") as caught:
+        read(text % ("9" * 4000))
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 60_000, '[{"time": ' * 5000, '[{"time": 0, "style": %s}]' % ("9" * 5000)], ids=len
+)
+def test_what_is_deeper_or_longer_than_python_reads_is_no_json(text: str) -> None:
+    with pytest.raises(BadKeyframes, match="no JSON"):
+        read(text)
+
+
+@pytest.mark.parametrize("text", [r'[{"\ud800": 1}]', r'[{"time": 0, "style": "\ud800"}]', r'[{"\u0000": 1}]'])
+def test_characters_that_are_none_are_told_in_ones_that_are(text: str) -> None:
+    with pytest.raises(BadKeyframes) as caught:
+        read(text)
+    assert str(caught.value).encode()
