@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
@@ -24,6 +24,7 @@ from app.http.access import Access
 from app.http.cors import Cors
 from app.http.gate import Gate, Unforeseen, asked_method
 from app.http.jobs import router as jobs_router
+from app.http.openapi import completed
 from app.http.page import mount_page
 from app.http.problems import (
     BAD_REQUEST,
@@ -33,6 +34,7 @@ from app.http.problems import (
     Problem,
     problem_response,
 )
+from app.http.ranges import Ranges
 from app.http.routes import router
 from app.http.service import Service
 from app.settings import Settings, WrongSettings, foreign_variables, read_settings
@@ -86,11 +88,14 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
         },
     )
     app.state.service = service
+    document = app.openapi
+    app.openapi = cache(lambda: completed(document()))  # type: ignore[method-assign]
     app.include_router(router)
     app.include_router(inference_protocol.router)
     app.include_router(jobs_router)
     mount_page(app, settings.page)
     # The last is the first that a request meets: preflights are logged too, and unforeseen errors can be read by pages.
+    app.add_middleware(Ranges)
     app.add_middleware(Access, service=service)
     app.add_middleware(Unforeseen)
     if settings.cors_origins:
@@ -123,8 +128,11 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     problem = Problem(kind, f"{asked_method(request.scope)} {request.url.path[:200]}")
     problem.headers.update(error.headers or {})
     if error.status_code == 405:
-        # Static files name nothing, and routes of GET forget that the gate lets HEAD in by it (RFC 9110, 15.5.6).
+        # Static files name nothing, a route none but its own, and those of GET forget that the gate lets HEAD in by it
+        # (RFC 9110, 15.5.6).
         allowed = set(problem.headers.get("Allow", "GET").split(", "))
+        path = getattr(request.scope.get("route"), "path", "")
+        allowed.update(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
         problem.headers["Allow"] = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
     return _answer(problem, request)
 

@@ -71,6 +71,7 @@ class Unforeseen:
             await self.app(scope, receive, send)
             return
         begun = False
+        root_path = scope["root_path"]  # below a mount it becomes the mount's own
 
         async def note(message: Message) -> None:
             nonlocal begun
@@ -84,7 +85,7 @@ class Unforeseen:
             if begun:
                 raise
             problem = Problem(INTERNAL_ERROR, "the service failed in a way it did not foresee")
-            await problem_response(problem, scope["root_path"])(scope, receive, send)
+            await problem_response(problem, root_path)(scope, receive, send)
 
 
 class _Exchange:

@@ -8,17 +8,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import JSONResponse, Response
 
-from app.http.files import RangedFile
+from app.http.files import JobFile
 from app.http.gate import asked_method
-from app.http.openapi import job_operation, problem_responses
+from app.http.openapi import file_responses, job_operation, job_responses, problem_responses
 from app.http.problems import (
+    INVALID_REQUEST,
     JOB_NOT_DONE,
     JOBS_OFF,
     NO_PREVIEW,
     QUEUE_FULL,
     RANGE_NOT_SATISFIABLE,
     STORAGE_FULL,
-    TYPES,
     UNKNOWN_CALLER,
     UNKNOWN_JOB,
     Problem,
@@ -26,14 +26,17 @@ from app.http.problems import (
 from app.http.service import Service
 from app.http.shown import JobInfo, JobList, job_info
 from app.http.submit import jobs_off, may_see, owner_of, submit
+from app.images.encode import MEDIA_TYPES as PICTURE_TYPES
 from app.jobs.folder import Unavailable
 from app.jobs.record import Job
 from app.jobs.store import StoreFull
+from app.video.formats import MEDIA_TYPES as VIDEO_TYPES
 
 router = APIRouter(tags=["jobs"])
 
 PING_SECONDS: Final = 15.0
 RETRY_SECONDS: Final = 5.0
+RESULTS: Final = dict.fromkeys((*PICTURE_TYPES.values(), *VIDEO_TYPES.values()))
 NOT_STORED: Final = {"Cache-Control": "no-store"}
 # What a result is never changes, but it goes with its job.
 PRIVATE: Final = {"Cache-Control": "private, max-age=86400, immutable", "X-Content-Type-Options": "nosniff"}
@@ -50,8 +53,7 @@ router.add_api_route(
     summary="Repaint photos, in a job that outlives the connection",
     description=DESCRIPTION,
     response_class=Response,
-    response_model=JobInfo,
-    responses=problem_responses(*(kind for kind in TYPES.values() if kind.status in (408, 413, 415, 422, 500, 503))),
+    responses=job_responses(),
     openapi_extra=job_operation(),
 )
 
@@ -83,7 +85,7 @@ async def _job(request: Request, id: str) -> Job:
     "/jobs",
     summary="The caller's jobs, newest first",
     response_model=JobList,
-    responses=problem_responses(UNKNOWN_CALLER, JOBS_OFF),
+    responses=problem_responses(UNKNOWN_CALLER, INVALID_REQUEST, JOBS_OFF),
 )
 async def jobs(
     request: Request,
@@ -164,7 +166,11 @@ async def _events(request: Request, id: str, seen: str) -> AsyncIterator[bytes]:
     "/jobs/{id}/result",
     summary="The file a job came to",
     response_class=Response,
-    responses=problem_responses(UNKNOWN_JOB, JOB_NOT_DONE, RANGE_NOT_SATISFIABLE, JOBS_OFF),
+    responses={
+        **file_responses("what the job came to", *RESULTS),
+        304: {"description": "it is what If-None-Match says is known"},
+        **problem_responses(UNKNOWN_JOB, JOB_NOT_DONE, RANGE_NOT_SATISFIABLE, JOBS_OFF),
+    },
 )
 async def result(request: Request, id: str) -> Response:
     """Any range of it, too, as a player asks for them."""
@@ -175,7 +181,7 @@ async def result(request: Request, id: str) -> Response:
     etag = f'"{job.id}"'
     if etag in (one.strip() for one in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=PRIVATE | {"ETag": etag})
-    return RangedFile(
+    return JobFile(
         _service(request).jobs.file(job, job.outcome.file),
         headers=PRIVATE | {"ETag": etag},
         media_type=job.outcome.media_type,
@@ -188,7 +194,10 @@ async def result(request: Request, id: str) -> Response:
     "/jobs/{id}/preview",
     summary="The newest picture of a job that is finished, small",
     response_class=Response,
-    responses=problem_responses(UNKNOWN_JOB, NO_PREVIEW, JOBS_OFF),
+    responses={
+        **file_responses("the picture", "image/jpeg"),
+        **problem_responses(UNKNOWN_JOB, NO_PREVIEW, RANGE_NOT_SATISFIABLE, JOBS_OFF),
+    },
 )
 async def preview(request: Request, id: str) -> Response:
     job = await _job(request, id)
@@ -196,7 +205,7 @@ async def preview(request: Request, id: str) -> Response:
         retry = None if job.state.ended else RETRY_SECONDS
         raise Problem(NO_PREVIEW, f"the job is {job.state}", retry_after=retry)
     path = _service(request).jobs.file(job, job.preview)
-    return RangedFile(path, headers=NOT_STORED | {"X-Content-Type-Options": "nosniff"}, media_type="image/jpeg")
+    return JobFile(path, headers=NOT_STORED | {"X-Content-Type-Options": "nosniff"}, media_type="image/jpeg")
 
 
 @router.delete(

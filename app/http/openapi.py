@@ -1,9 +1,19 @@
-"""What /docs tells of POST /stylize: every field and every error, with examples, from where each is defined."""
+"""What /docs tells of fields, answers and errors, with examples, from where each is defined."""
 
 from collections import defaultdict
 from typing import Any, Final
 
-from app.http.problems import MEDIA_TYPE, TYPES, ProblemType
+from app.http.problems import (
+    BAD_REQUEST,
+    HEADERS_TOO_LARGE,
+    INTERNAL_ERROR,
+    MEDIA_TYPE,
+    NOT_FOUND,
+    TYPES,
+    UNAUTHORIZED,
+    ProblemType,
+)
+from app.http.shown import JobInfo
 from app.images.encode import MEDIA_TYPES
 from app.images.sniff import FORMATS
 from app.options import MAX_STYLES, Options
@@ -40,6 +50,25 @@ _HEADERS: Final = {
     "X-Style-Id": "ids of the uploaded styles that are remembered now, in order: send one as style_id next time",
     "Cache-Status": "where results are kept: whether this is one (hit), and is kept now (stored)",
     "Server-Timing": "milliseconds in decode, queue, network and encode",
+    "Location": "where the job is",
+    "Retry-After": "seconds after which it is worth to ask again",
+}
+_OF_PICTURES: Final = ("X-Request-Id", "X-Batch-Size", "X-Style-Id", "Cache-Status", "Server-Timing")
+_OF_UPLOADS: Final = (400, 401, 408, 413, 415, 422, 429, 431, 500, 503)
+_ALWAYS: Final = (BAD_REQUEST, UNAUTHORIZED, HEADERS_TOO_LARGE, INTERNAL_ERROR)
+_ACCEPTED: Final[dict[str, Any]] = {
+    "model": JobInfo,
+    "headers": {"Location": {"description": _HEADERS["Location"], "schema": {"type": "string"}}},
+    "links": {
+        name: {"operationRef": f"#/paths/~1jobs~1{{id}}{path}/{method}", "parameters": {"id": "$response.body#/id"}}
+        for name, path, method in (
+            ("job", "", "get"),
+            ("events", "~1events", "get"),
+            ("result", "~1result", "get"),
+            ("preview", "~1preview", "get"),
+            ("cancel", "", "delete"),
+        )
+    },
 }
 
 
@@ -98,6 +127,7 @@ def job_operation() -> dict[str, Any]:
     schema["properties"]["content"] = {
         "type": "array",
         "items": _FILE,
+        "minItems": 1,
         "description": f"Photos: {FORMATS}; several come back as a zip archive. Or one zip archive of photos, which "
         "comes back with the same paths. Or one video.",
     }
@@ -168,10 +198,50 @@ def stylize_responses() -> dict[int | str, dict[str, Any]]:
     picture = {
         "description": "the stylised photo",
         "content": {media_type: {"schema": _FILE} for media_type in MEDIA_TYPES.values()},
-        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+        "headers": {name: _header(name) for name in _OF_PICTURES},
     }
-    accepted = {"description": "a job, where the request prefers respond-async: as of POST /jobs"}
+    accepted = {**_ACCEPTED, "description": "a job, where the request prefers respond-async: as of POST /jobs"}
     return {200: picture, 202: accepted, **problem_responses(*(k for k in TYPES.values() if k.name not in elsewhere))}
+
+
+def job_responses() -> dict[int | str, dict[str, Any]]:
+    """The job, and every problem."""
+    problems = (kind for kind in TYPES.values() if kind.status in _OF_UPLOADS and kind.name != "unknown-caller")
+    return {202: {**_ACCEPTED, "description": "the job, which is on disk"}, **problem_responses(*problems)}
+
+
+def file_responses(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """A file, and a part of it."""
+    content = {media_type: {"schema": _FILE} for media_type in media_types}
+    part = {**content, "multipart/byteranges": {"schema": _FILE}}
+    return {
+        200: {"description": description, "content": content},
+        206: {"description": "the part that Range asks for", "content": part},
+    }
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with what any request may be answered, whatever route it is for, and without what none is."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            responses: dict[str, Any] = operation["responses"]
+            if "application/json" in responses.get("422", {}).get("content", {}):
+                del responses["422"]  # FastAPI's own, in its own form: a path's parameters are any text
+            common = [*_ALWAYS, *((NOT_FOUND,) if "{" in path else ())]
+            for status, response in problem_responses(*common).items():
+                responses.setdefault(str(status), response)
+            for status, response in responses.items():
+                headers = response.setdefault("headers", {})
+                headers.setdefault("X-Request-Id", _header("X-Request-Id"))
+                if status in ("429", "503"):
+                    headers["Retry-After"] = _header("Retry-After")
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
+    return document
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"description": _HEADERS[name], "schema": {"type": "string"}}
 
 
 def _form_schema() -> dict[str, Any]:
@@ -187,6 +257,8 @@ def _form_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["content"],
+        "anyOf": [{"required": ["style"]}, {"required": ["style_id"]}],
+        "additionalProperties": False,
         "properties": {
             "content": {**_FILE, "description": f"The photo: {FORMATS}."},
             "style": {

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from app.http.openapi import problem_responses, stylize_operation, stylize_responses
+from app.http.openapi import file_responses, problem_responses, stylize_operation, stylize_responses
 from app.http.problems import (
     NOT_FOUND,
     NOT_READY,
     QUEUE_FULL,
+    RANGE_NOT_SATISFIABLE,
     READY_STYLE,
     SHUTTING_DOWN,
     STORE_DOWN,
@@ -89,7 +90,10 @@ async def styles(request: Request) -> dict[str, list[ReadyStyleInfo]]:
     summary="The picture of a style that stands ready",
     tags=["stylize"],
     response_class=Response,
-    responses=problem_responses(UNKNOWN_STYLE),
+    responses={
+        **file_responses("the picture", "image/*"),
+        **problem_responses(UNKNOWN_STYLE, RANGE_NOT_SATISFIABLE),
+    },
 )
 async def style_picture(request: Request, id: str) -> FileResponse:
     return FileResponse(_ready(request, id).path, headers=FOR_EVER)
@@ -100,7 +104,7 @@ async def style_picture(request: Request, id: str) -> FileResponse:
     summary="The same, small, as JPEG",
     tags=["stylize"],
     response_class=Response,
-    responses=problem_responses(UNKNOWN_STYLE),
+    responses={200: file_responses("the picture", "image/jpeg")[200], **problem_responses(UNKNOWN_STYLE)},
 )
 async def style_thumbnail(request: Request, id: str) -> Response:
     return Response(_ready(request, id).thumbnail, headers=FOR_EVER, media_type="image/jpeg")
@@ -172,7 +176,13 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready", "engine": service.queue.engine_name}
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", tags=["operation"], response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    tags=["operation"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(request: Request) -> Response:
     text, media_type = _service(request).metrics.text()
     return Response(text, headers={"Content-Type": media_type})

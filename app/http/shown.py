@@ -15,7 +15,7 @@ class ProgressInfo(BaseModel):
     """`done` of `total` photos or frames; the one in hand counts in part. All are done only when the job is."""
 
     done: float
-    total: float | None
+    total: float | None = None
     unit: Literal["photos", "frames"]
 
 
@@ -36,7 +36,7 @@ class JobInfo(BaseModel):
     kind: str
     state: State
     progress: ProgressInfo
-    seconds_left: float | None
+    seconds_left: float | None = None
     note: str | None = None
     created: str
     started: str | None = None

@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-START_SECONDS = 60
+START_SECONDS = 120
 SERVE = (sys.executable, "-m", "app", "serve")
 # An engine that fails on some widths, with the protocol that `impasto serve` speaks.
 OPTIONS = ("--http", "app.http.protocol:ProblemProtocol", "--no-access-log")
