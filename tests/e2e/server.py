@@ -38,6 +38,7 @@ class Server:
         settings: Mapping[str, object] | None = None,
         command: Sequence[str] = SERVE,
         port: int | None = None,
+        start_seconds: float = START_SECONDS,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -47,12 +48,13 @@ class Server:
         ports = {"IMPASTO_PORT": str(self.port), "UVICORN_PORT": str(self.port)}
         self.environment = {**os.environ, **ports, **environment}
         self._command = command
+        self._start_seconds = start_seconds
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self._command, env=self.environment, stdout=self._log, stderr=self._log)
         self.client = httpx.Client(base_url=self.url, timeout=120)
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + self._start_seconds
         while time.monotonic() < until:
             assert self.process.poll() is None, f"stopped with {self.process.returncode}:\n{self.log()}"
             try:
@@ -60,7 +62,8 @@ class Server:
                     return self
             except httpx.TransportError:
                 time.sleep(0.05)
-        raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log()}")
+        self.kill()
+        raise AssertionError(f"not ready after {self._start_seconds} s:\n{self.log()}")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.client.close()
