@@ -14,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.http.problems import BAD_REQUEST, HEADERS_TOO_LARGE, MEDIA_TYPE, METHOD_NOT_ALLOWED, ProblemType
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+# Of what comes with a body: lengths of chunks, which take five bytes for a byte, their extensions, and trailers.
+MAX_REST_BYTES: Final = 64 * 1024
+REST_OF_A_BYTE: Final = 16
 HEAD_SECONDS: Final = 10.0
 ASK_AFTER_SECONDS: Final = 1.0
 ASK_AGAIN_SECONDS: Final = 0.25
@@ -32,6 +35,8 @@ class ProblemProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._ask_timer: asyncio.TimerHandle | None = None
         self._whole_at = 0.0
+        self._body: int | None = None  # the number of the one that comes in
+        self._bodies = self._rest_bytes = 0
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -42,6 +47,7 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        body = self._body
         try:
             self._feed(data)
         except httptools.HttpParserError:
@@ -52,6 +58,11 @@ class ProblemProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES:
                 text = f"the request's line and headers have more than {MAX_HEAD_BYTES} bytes"
                 self._refuse(HEADERS_TOO_LARGE, text, limit=MAX_HEAD_BYTES)
+        elif body is not None and body == self._body:
+            self._rest_bytes += len(data)
+            if self._rest_bytes > MAX_REST_BYTES:
+                text = f"the body has more than {MAX_REST_BYTES} bytes of chunks' extensions and trailers"
+                self._refuse(BAD_REQUEST, text, limit=MAX_REST_BYTES)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether to keep the connection: for an answer that a whole request still waits for."""
@@ -72,12 +83,24 @@ class ProblemProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._expect_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_timer is not None:  # else a trailer, which may be left out (RFC 9110, 6.5.1)
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._rest_bytes -= REST_OF_A_BYTE * len(body)
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         self._head_is_whole()
+        self._bodies += 1
+        self._body = self._bodies
+        self._rest_bytes = 0
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._body = None
         if not self.parser.should_upgrade():
             self._whole_at = self.loop.time()
             super().on_message_complete()
@@ -135,7 +158,11 @@ class ProblemProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, kind: ProblemType, detail: str, **members: Any) -> None:
+        """Answer with a problem, unless another answer is on its way, and end the connection."""
         self._head_is_whole()
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
         body = json.dumps(kind.body(detail, **members)).encode()
         head = (
             f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"

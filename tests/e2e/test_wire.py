@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from itertools import pairwise
 from pathlib import Path
@@ -224,3 +224,47 @@ def test_an_idle_connection_ends_with_its_clients_side(server: Server) -> None:
     with connected(server) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("rest", [b"X-A: b\r\n", b"b"], ids=["many", "long"])
+def test_endless_trailers_are_cut_off(server: Server, rest: bytes) -> None:
+    before = server.resident_bytes()
+    with connected(server) as connection:
+        connection.sendall(head(TYPE, "Transfer-Encoding: chunked") + CHUNKS.removesuffix(b"\r\n") + b"X-B: c\r\nX-A: ")
+        with suppress(ConnectionError):
+            for _ in range(100):
+                connection.sendall(rest * (200_000 // len(rest)))
+        with suppress(ConnectionError):
+            assert raw_problem(connection, 400, "bad-request").getheader("Connection") == "close"
+    assert server.resident_bytes() - before < 5_000_000
+
+
+def test_endless_extensions_of_chunks_are_cut_off(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(TYPE, "Transfer-Encoding: chunked") + b"5;")
+        with suppress(ConnectionError):
+            for _ in range(100):
+                connection.sendall(b"a" * 200_000)
+        with suppress(ConnectionError):
+            raw_problem(connection, 400, "bad-request")
+
+
+def test_a_body_may_come_in_chunks_of_a_byte_with_extensions_and_trailers(server: Server) -> None:
+    chunks = b"".join(b"1;a=b\r\n%c\r\n" % byte for byte in BODY)
+    with connected(server) as connection:
+        connection.sendall(head(TYPE, "Transfer-Encoding: chunked"))
+        send(connection, [chunks[:50_000], chunks[50_000:] + b"0\r\nX-A: b\r\nX-C: d\r\n\r\n"])
+        picture(connection)
+        connection.sendall(head(TYPE, LENGTH) + BODY)
+        picture(connection)
+
+
+def test_many_requests_behind_each_other_are_no_trailers(server: Server) -> None:
+    with connected(server) as connection:
+        answers = Kept(connection)
+        for _ in range(2):
+            connection.sendall(head(f"X-A: {'a' * 3000}", start="GET /healthz HTTP/1.1") * 50)
+            for _ in range(50):
+                answer = HTTPResponse(answers)
+                answer.begin()
+                assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
