@@ -37,6 +37,14 @@ router = APIRouter(tags=["jobs"])
 PING_SECONDS: Final = 15.0
 RETRY_SECONDS: Final = 5.0
 RESULTS: Final = dict.fromkeys((*PICTURE_TYPES.values(), *VIDEO_TYPES.values()))
+EVENT: Final = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "to be sent as Last-Event-ID"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "the job"},
+    },
+}
 NOT_STORED: Final = {"Cache-Control": "no-store"}
 # What a result is never changes, but it goes with its job.
 PRIVATE: Final = {"Cache-Control": "private, max-age=86400, immutable", "X-Content-Type-Options": "nosniff"}
@@ -119,7 +127,7 @@ async def job(request: Request, id: str) -> Response:
     summary="A job, again at every change, as server-sent events",
     response_class=Response,
     responses={
-        200: {"content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}}},
+        200: {"content": {EventSourceResponse.media_type: {"schema": EVENT}}},
         204: {"description": "nothing more will come than what Last-Event-ID says was seen"},
         **problem_responses(UNKNOWN_JOB, QUEUE_FULL, JOBS_OFF),
     },
