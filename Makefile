@@ -42,7 +42,7 @@ bench: $(VENV)/.bench  ## measure engines and service beside their peers: tables
 	$(BIN)/python -m benchmarks.chart
 
 clean:  ## remove the virtual environment and every cache
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -57,7 +57,8 @@ def main(minutes: float, folder: Path, seed: int, keys: bool) -> None:
     """Fuzz the API with schemathesis: a server of its own, small limits, real pictures and videos in the forms.
 
     All its checks but two: that what the document allows is accepted, since a document cannot tell which files are
-    pictures, and that all there is of a job is there at once. Exit status 1: there are findings, or the server logged a failure or did not outlive it.
+    pictures, and that all there is of a job is there at once. Exit status 1: there are findings, or the server logged a
+    failure or did not outlive it.
     """
     from tests.e2e.server import Server
 
