@@ -1,4 +1,7 @@
+import errno
+import sys
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from app.images.errors import ImageError
 from tests.images import profiles
 from tests.images.files import PIXELS, chunk, photo, psnr, saved, small
 
+OPEN_FILES = Path("/proc/self/fd")
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
@@ -43,6 +47,24 @@ def test_quality_buys_likeness_with_bytes(format):
     assert sorted(map(len, files)) == [len(file) for file in files]
     assert sorted(likeness) == likeness
     assert likeness[-1] > 38
+
+
+def test_a_jpeg_is_the_same_where_the_system_gives_no_file_in_memory(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    pictures = [(photo("coffee"), 90), (small(), 75)]
+    files = [encode(rgb, None, "jpeg", quality) for rgb, quality in pictures]
+    monkeypatch.setattr("os.memfd_create", refuse, raising=False)
+    assert [encode(rgb, None, "jpeg", quality) for rgb, quality in pictures] == files
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files where Linux lists them")
+def test_a_jpeg_leaves_no_file_open():
+    encode(small(), None, "jpeg", 90)
+    before = len(list(OPEN_FILES.iterdir()))
+    encode(small(), None, "jpeg", 90)
+    assert len(list(OPEN_FILES.iterdir())) == before
 
 
 def test_quality_is_nothing_to_png():
