@@ -16,7 +16,8 @@ WORKDIR /src
 COPY pyproject.toml ./
 # The other dependencies without the sources: a change of code installs nothing again.
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*p['dependencies'], *p['optional-dependencies']['redis'], *p['optional-dependencies']['otel'], sep='\n')" \
+      print(*p['dependencies'], *(one for extra in ('postgres', 'redis', 'otel') \
+      for one in p['optional-dependencies'][extra]), sep='\n')" \
       > requirements.txt \
     && pip install -r requirements.txt
 COPY README.md LICENSE ./

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -22,6 +23,9 @@ from app.origins import browser_origin
 from app.signatures import signing_key
 
 # What Kubernetes puts into every pod beside a Service called impasto, and Docker's links did: IMPASTO_PORT=tcp://10.0.0.1:80.
+POSTGRES: Final = re.compile(r"postgres(ql)?://\S+")
+NEEDED_FOR_POSTGRES: Final = ("procrastinate", "psycopg", "psycopg_pool")  # what the extra `postgres` brings
+SECRETS: Final = ("callback_secret", "job_store")  # never shown
 SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://\S+")
 
 
@@ -165,7 +169,19 @@ class Settings(BaseSettings):
     )
     data_dir: Path | None = Field(
         None,
-        description="folder that jobs are kept in, of this process alone; ~/.local/share/impasto when none is named",
+        description="folder that jobs are kept in, of this process alone unless there is a job store; "
+        "~/.local/share/impasto when none is named",
+    )
+    job_store: SecretStr | None = Field(
+        None,
+        description="Postgres in which replicas share jobs, as postgresql://USER:PASSWORD@HOST:5432/DATABASE; their "
+        "files are in the data folder, which has to be the same for all",
+    )
+    job_lost_seconds: float = Field(
+        30.0,
+        ge=3,
+        le=3600,
+        description="time after which a replica that shows no sign of life has lost its jobs to the others, in seconds",
     )
     jobs_at_once: int = Field(2, ge=1, le=64, description="jobs that run side by side")
     max_jobs: int = Field(100, ge=1, description="most jobs that wait or run")
@@ -248,6 +264,15 @@ class Settings(BaseSettings):
             signing_key(value.get_secret_value())
         return value
 
+    @field_validator("job_store")
+    @classmethod
+    def _shared(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not POSTGRES.fullmatch(value.get_secret_value()):
+            raise ValueError("expected an address as postgresql://USER:PASSWORD@HOST:5432/DATABASE")
+        if value is not None and not all(find_spec(package) for package in NEEDED_FOR_POSTGRES):
+            raise ValueError("needs what the extra brings: pip install 'impasto[postgres]'")
+        return value
+
     @field_validator("callback_hosts")
     @classmethod
     def _signed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -277,6 +302,6 @@ def read_settings(**given: str | None) -> Settings:
         faults = []
         for error in invalid.errors():
             name = str(error["loc"][0])
-            found = "a secret" if name == "callback_secret" else repr(error["input"])
+            found = "a secret" if name in SECRETS else repr(error["input"])
             faults.append(f"{name} (IMPASTO_{name.upper()}): {error['msg']}; found {found}")
         raise WrongSettings("; ".join(faults)) from None

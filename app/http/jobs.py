@@ -14,6 +14,7 @@ from app.http.openapi import file_responses, job_operation, job_responses, probl
 from app.http.problems import (
     INVALID_REQUEST,
     JOB_NOT_DONE,
+    JOB_STORE_DOWN,
     JOBS_OFF,
     NO_PREVIEW,
     QUEUE_FULL,
@@ -93,7 +94,7 @@ async def _job(request: Request, id: str) -> Job:
     "/jobs",
     summary="The caller's jobs, newest first",
     response_model=JobList,
-    responses=problem_responses(UNKNOWN_CALLER, INVALID_REQUEST, JOBS_OFF),
+    responses=problem_responses(UNKNOWN_CALLER, INVALID_REQUEST, JOBS_OFF, JOB_STORE_DOWN),
 )
 async def jobs(
     request: Request,
@@ -117,7 +118,12 @@ async def jobs(
     return _json(JobList(jobs=shown, next=more))
 
 
-@router.get("/jobs/{id}", summary="A job", response_model=JobInfo, responses=problem_responses(UNKNOWN_JOB, JOBS_OFF))
+@router.get(
+    "/jobs/{id}",
+    summary="A job",
+    response_model=JobInfo,
+    responses=problem_responses(UNKNOWN_JOB, JOBS_OFF, JOB_STORE_DOWN),
+)
 async def job(request: Request, id: str) -> Response:
     return _json(_shown(request, await _job(request, id)))
 
@@ -129,7 +135,7 @@ async def job(request: Request, id: str) -> Response:
     responses={
         200: {"content": {EventSourceResponse.media_type: {"schema": EVENT}}},
         204: {"description": "nothing more will come than what Last-Event-ID says was seen"},
-        **problem_responses(UNKNOWN_JOB, QUEUE_FULL, JOBS_OFF),
+        **problem_responses(UNKNOWN_JOB, QUEUE_FULL, JOBS_OFF, JOB_STORE_DOWN),
     },
 )
 async def events(request: Request, id: str) -> Response:
@@ -156,7 +162,10 @@ async def events(request: Request, id: str) -> Response:
 async def _events(request: Request, id: str, seen: str) -> AsyncIterator[bytes]:
     jobs = _service(request).jobs
     with jobs.board.listening(id) as next_change:
-        job = await jobs.get(id)
+        try:
+            job = await jobs.get(id)
+        except Unavailable:
+            return  # whoever listens comes again
         while job is not None:
             if str(job.version) != seen:
                 seen = str(job.version)
@@ -177,7 +186,7 @@ async def _events(request: Request, id: str, seen: str) -> AsyncIterator[bytes]:
     responses={
         **file_responses("what the job came to", *RESULTS),
         304: {"description": "it is what If-None-Match says is known"},
-        **problem_responses(UNKNOWN_JOB, JOB_NOT_DONE, RANGE_NOT_SATISFIABLE, JOBS_OFF),
+        **problem_responses(UNKNOWN_JOB, JOB_NOT_DONE, RANGE_NOT_SATISFIABLE, JOBS_OFF, JOB_STORE_DOWN),
     },
 )
 async def result(request: Request, id: str) -> Response:
@@ -204,7 +213,7 @@ async def result(request: Request, id: str) -> Response:
     response_class=Response,
     responses={
         **file_responses("the picture", "image/jpeg"),
-        **problem_responses(UNKNOWN_JOB, NO_PREVIEW, RANGE_NOT_SATISFIABLE, JOBS_OFF),
+        **problem_responses(UNKNOWN_JOB, NO_PREVIEW, RANGE_NOT_SATISFIABLE, JOBS_OFF, JOB_STORE_DOWN),
     },
 )
 async def preview(request: Request, id: str) -> Response:
@@ -221,13 +230,15 @@ async def preview(request: Request, id: str) -> Response:
     summary="Cancel a job and forget it",
     status_code=204,
     response_class=Response,
-    responses=problem_responses(UNKNOWN_JOB, STORAGE_FULL, JOBS_OFF),
+    responses=problem_responses(UNKNOWN_JOB, STORAGE_FULL, JOBS_OFF, JOB_STORE_DOWN),
 )
 async def delete(request: Request, id: str) -> Response:
     """Its files go with it. Whoever listens to it hears that it is cancelled."""
     job = await _job(request, id)
     try:
         await _service(request).jobs.remove(job.id)
+    except Unavailable as error:
+        raise jobs_off(error) from None
     except StoreFull:
         raise Problem(STORAGE_FULL, "the folder of jobs is full", retry_after=RETRY_SECONDS) from None
     return Response(status_code=204)

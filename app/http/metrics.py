@@ -149,6 +149,8 @@ class Metrics:
             gauge.labels(state).set_function(partial(jobs.count, state))
         held = Gauge("impasto_jobs_bytes", "What all jobs hold on disk, in bytes", registry=self._registry)
         held.set_function(jobs.bytes)
+        text = "0 while the Postgres in which replicas share jobs does not answer, else 1"
+        Gauge("impasto_job_store_up", text, registry=self._registry).set_function(lambda: jobs.store_up)
 
     def text(self) -> tuple[bytes, str]:
         """The exposition and its media type."""

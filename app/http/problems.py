@@ -181,6 +181,13 @@ JOBS_OFF = ProblemType(
     "Operators: name a folder that can be written by IMPASTO_DATA_DIR.",
     "/data can't be written (Read-only file system)",
 )
+JOB_STORE_DOWN = ProblemType(
+    "job-store-down",
+    503,
+    "The store of jobs that replicas share does not answer",
+    "Send it again after Retry-After seconds, with an Idempotency-Key: it may have been taken.",
+    "the store of jobs does not answer",
+)
 RANGE_NOT_SATISFIABLE = ProblemType(
     "range-not-satisfiable",
     416,

@@ -30,6 +30,7 @@ from app.images.processes import Processes
 from app.jobs.archive import ArchiveLimits
 from app.jobs.callback import Callbacks
 from app.jobs.folder import default_folder
+from app.jobs.home import Home, open_local
 from app.jobs.jobs import Jobs
 from app.jobs.jobs import Limits as JobLimits
 from app.jobs.photos import Photos
@@ -261,13 +262,22 @@ class Service:
 
             kinds.insert(0, Videos(self.library, video_limits(settings), self.limits))
         return Jobs(
-            settings.data_dir or default_folder(),
+            self._home(kinds),
             kinds,
             self.queue,
             limits,
             self._callbacks if settings.callback_hosts else None,
             lambda state: self.metrics.jobs_ended.labels(state).inc(),
         )
+
+    def _home(self, kinds: Sequence[Kind]) -> Callable[[], Home]:
+        settings, folder = self.settings, self.settings.data_dir or default_folder()
+        if settings.job_store is None:
+            return partial(open_local, folder, settings.jobs_at_once)
+        from app.jobs.shared.home import open_shared  # psycopg and procrastinate are an extra
+
+        address, names = settings.job_store.get_secret_value(), [kind.name for kind in kinds]
+        return partial(open_shared, address, folder, names, settings.jobs_at_once, settings.job_lost_seconds)
 
     def _callbacks(self, store: Store) -> Callbacks:
         secret = self.settings.callback_secret

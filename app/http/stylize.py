@@ -41,7 +41,7 @@ T = TypeVar("T")
 async def stylize(request: Request) -> Response:
     """Answer one request, and count how it ended."""
     service: Service = request.app.state.service
-    if prefers_async(request) and service.jobs.on:
+    if prefers_async(request) and service.jobs.up:
         return await submit(request)
     outcome = INTERNAL_ERROR.name
     try:

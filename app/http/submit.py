@@ -14,17 +14,18 @@ from app.http.access import client_of, count_pixels
 from app.http.fields import Asked, invalid_field, read_fields
 from app.http.forms import File, Form
 from app.http.incoming import upload
-from app.http.problems import JOBS_OFF, QUEUE_FULL, STORAGE_FULL, TYPES, Problem
+from app.http.problems import JOB_STORE_DOWN, JOBS_OFF, QUEUE_FULL, STORAGE_FULL, TYPES, Problem
 from app.http.service import Service
 from app.http.shown import address, job_info
 from app.jobs.callback import CallbackRefused, check_callback
 from app.jobs.folder import Unavailable
 from app.jobs.intake import KeyReused, NewFile, NewJob, NoRoom, TooManyJobs
 from app.jobs.record import Job
-from app.jobs.store import StoreFull
+from app.jobs.store import StoreDown, StoreFull
 from app.jobs.work import Fault
 
 RETRY_SECONDS: Final = 30.0
+DOWN_SECONDS: Final = 5.0
 LONGEST_KEY: Final = 255
 OF_KEY: Final = "key "
 RESPOND_ASYNC: Final = "respond-async"
@@ -86,7 +87,9 @@ def may_see(request: Request, job: Job) -> bool:
 
 
 def jobs_off(error: Unavailable) -> Problem:
-    """The answer where no jobs are kept."""
+    """The answer where no jobs are kept, or their store does not answer."""
+    if isinstance(error, StoreDown):
+        return Problem(JOB_STORE_DOWN, "the store of jobs does not answer", retry_after=DOWN_SECONDS)
     return Problem(JOBS_OFF, str(error))
 
 

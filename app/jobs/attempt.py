@@ -11,17 +11,17 @@ from app.files import DISK_FULL
 from app.jobs.control import Control
 from app.jobs.folder import DataFolder, bytes_in, keep_only
 from app.jobs.record import Advance, Job, Outcome, State, Trouble
-from app.jobs.store import Store, StoreFull
+from app.jobs.store import Store, StoreDown, StoreFull
 from app.jobs.work import Fault, Kind, Progress, Result, Stopped, Work
 from app.queue.work import StorageFull, WorkerDied, WorkFailed
 
 logger = logging.getLogger("impasto.jobs")
 
 SHOWN_SECONDS: Final = 0.2  # listeners hear of progress no more often
-WRITTEN_SECONDS: Final = 5.0  # nor is it written down, unless a part is finished
 RETRY_SECONDS: Final = 5.0  # where the disk is full, or the worker is lost
 INTERNAL_ERROR: Final = "internal-error"
 DISK_NOTE: Final = "waits: the disk is full"
+STORE_NOTE: Final = "waits: the store of jobs does not answer"
 WORKER_NOTE: Final = "waits: the network is being started again"
 
 
@@ -41,8 +41,9 @@ class Attempt:
         self._job = job
         self._kinds = kinds
         self._store = store
+        self._data = folder
         self._folder = folder.of(job.id)
-        self._order = job.asked.order(self._folder)
+        self._order = job.order(self._folder)
         self._control = control
         self._show = show
         self._most = most
@@ -51,12 +52,13 @@ class Attempt:
         self._shown = self._written = 0.0
 
     def run(self) -> Job | None:
-        """The job as it is left; None where it was forgotten meanwhile."""
+        """The job as it is left; None where it was forgotten meanwhile, or begun again by another."""
         self._change(note="")
         try:
+            self._data.take_over(self._job)
             changes = self._outcome()
         except Exception:
-            if self._store.get(self._job.id) is None:
+            if self._lost():
                 return None  # its folder went under its feet
             logger.exception("job %s failed in a way nobody foresaw", self._job.id)
             changes = self._failed(Fault(INTERNAL_ERROR, "the service failed on this job in a way it did not foresee"))
@@ -64,6 +66,14 @@ class Attempt:
         if job and job.outcome:
             keep_only(self._folder, [self._order.folder / name for name in (job.outcome.file, job.preview) if name])
         return job
+
+    def _lost(self) -> bool:
+        """Whether the job is known to be gone, or to be another's by now."""
+        try:
+            job = self._store.get(self._job.id)
+        except StoreDown:
+            return False
+        return job is None or job.begun != self._job.begun
 
     def _outcome(self) -> dict[str, Any]:
         """What becomes of the job, as changes of its record."""
@@ -126,12 +136,15 @@ class Attempt:
         if further or progress is None or now - self._shown >= SHOWN_SECONDS:
             self._shown = now
             self._change(**changes)
-        if further or now - self._written >= WRITTEN_SECONDS:
+        if further or now - self._written >= self._store.write_seconds:
             self._written = now
             try:
-                self._store.change(self._job.id, **changes, version=self._job.version)
+                if self._write(**changes, version=self._job.version) is None:
+                    raise Stopped
             except StoreFull:
                 logger.warning("job %s goes on, but there is no room to write down how far it is", self._job.id)
+            except StoreDown:
+                pass  # the next time will do
 
     def _left(self, progress: Progress) -> float | None:
         """Estimated seconds left, from how long what was done in this attempt took, once it was begun."""
@@ -152,7 +165,7 @@ class Attempt:
         return {
             "state": State.DONE,
             "note": "",
-            "ended": time.time(),
+            "ended": self._store.now(),
             "progress": progress.model_copy(update={"done": progress.total or progress.done, "seconds_left": 0.0}),
             "outcome": Outcome(
                 file=self._within(result.path),
@@ -169,7 +182,7 @@ class Attempt:
         return {
             "state": State.FAILED,
             "note": "",
-            "ended": time.time(),
+            "ended": self._store.now(),
             "trouble": trouble,
             "progress": self._job.progress.model_copy(update={"seconds_left": None}),
             "bytes": bytes_in(self._folder),
@@ -180,7 +193,7 @@ class Attempt:
         return {
             "state": State.QUEUED,
             "attempts": self._job.attempts - 1,
-            "due": time.time() + seconds,
+            "due": self._store.now() + seconds,
             "note": note,
             "bytes": bytes_in(self._folder),
         }
@@ -189,12 +202,16 @@ class Attempt:
         """Write down what became of the job, however long there is no room for it."""
         while True:
             try:
-                job = self._store.change(self._job.id, **changes, **self._shown_last(), version=self._job.version + 1)
+                job = self._write(**changes, **self._shown_last(), version=self._job.version + 1)
             except StoreFull as error:
                 logger.warning(
                     "job %s is %s, but that can't be written down: %s", self._job.id, changes["state"], error
                 )
                 self._change(note=DISK_NOTE)
+                if self._control.wait(RETRY_SECONDS):
+                    return self._job
+            except StoreDown:
+                self._change(note=STORE_NOTE)
                 if self._control.wait(RETRY_SECONDS):
                     return self._job
             else:
@@ -208,6 +225,9 @@ class Attempt:
     def _change(self, **changes: Any) -> None:
         self._job = self._job.model_copy(update={**changes, "version": self._job.version + 1})
         self._show(self._job)
+
+    def _write(self, **changes: Any) -> Job | None:
+        return self._store.change(self._job.id, begun=self._job.begun, **changes)
 
     def _within(self, path: Path) -> str:
         return path.relative_to(self._order.folder).as_posix()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from contextlib import contextmanager
 
 from app.jobs.record import Job
@@ -13,6 +13,7 @@ class Board:
 
     def __init__(self) -> None:
         self._newest: dict[str, Job] = {}
+        self._others: set[str] = set()  # of these, those that run elsewhere
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._closed = False
 
@@ -26,16 +27,43 @@ class Board:
         shown = self._newest.get(job.id)
         return shown if shown and shown.version > job.version else job
 
-    def show(self, job: Job) -> None:
-        """Tell those who listen."""
-        self._newest[job.id] = job
-        for event in self._listeners.get(job.id, ()):
-            event.set()
-        self._tidy(job.id)
+    @property
+    def listened(self) -> Set[str]:
+        """The jobs that somebody listens to."""
+        return self._listeners.keys()
 
-    def forget(self, id: str) -> None:
-        """A job that is gone."""
-        self._newest.pop(id, None)
+    def show(self, job: Job) -> None:
+        """Tell those who listen of a job that runs here, or is cancelled."""
+        self._others.discard(job.id)
+        self._tell(job)
+
+    def hear(self, job: Job) -> None:
+        """The same of one that may run elsewhere, if it has changed."""
+        known = self._newest.get(job.id)
+        if job.id in self._listeners and (known is None or known.version < job.version):
+            self._others.add(job.id)
+            self._tell(job)
+
+    def miss(self, id: str) -> None:
+        """A job that is gone: it was cancelled, here or elsewhere."""
+        job = self._newest.get(id)
+        if job and not job.state.ended:
+            self._newest[id] = job.cancelled()
+        self._wake(id)
+
+    def leave(self, id: str) -> None:
+        """A job that does not run here any longer, but elsewhere."""
+        self._others.add(id)
+        self._tidy(id)
+
+    def _tell(self, job: Job) -> None:
+        self._newest[job.id] = job
+        self._wake(job.id)
+
+    def _wake(self, id: str) -> None:
+        for event in self._listeners.get(id, ()):
+            event.set()
+        self._tidy(id)
 
     def close(self) -> None:
         """Let nobody listen any longer."""
@@ -68,7 +96,8 @@ class Board:
             self._tidy(id)
 
     def _tidy(self, id: str) -> None:
-        """Forget a job that has ended, once nobody listens: the store has it."""
+        """Forget a job that has ended or runs elsewhere, once nobody listens: the store has it."""
         job = self._newest.get(id)
-        if job and job.state.ended and id not in self._listeners:
-            del self._newest[id]
+        if id not in self._listeners and (job is None or job.state.ended or id in self._others):
+            self._newest.pop(id, None)
+            self._others.discard(id)

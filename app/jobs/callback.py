@@ -55,7 +55,7 @@ class Callbacks:
 
     def send_due(self) -> None:
         """Try once all that is due now; for a thread. Raises StoreFull."""
-        due = self._store.calling(time.time())
+        due = self._store.calling()
         if due:
             with httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client:
                 for job in due:
@@ -82,7 +82,7 @@ class Callbacks:
         else:
             logger.warning("job %s: its callback is tried again: %s", job.id, reason)
             later = callback.model_copy(update={"tries": callback.tries + 1})
-            self._store.change(job.id, callback=later, due=time.time() + PAUSES[callback.tries])
+            self._store.change(job.id, callback=later, due=self._store.now() + PAUSES[callback.tries])
 
     def _give_up(self, job: Job, reason: str) -> None:
         logger.warning("job %s: its callback is given up: %s", job.id, reason)

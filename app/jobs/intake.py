@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -10,7 +9,7 @@ from typing import BinaryIO
 from app.jobs.folder import DataFolder
 from app.jobs.record import Advance, Asked, Callback, Job, State, StoredFile
 from app.jobs.retention import Retention, tidy
-from app.jobs.store import Store
+from app.jobs.store import Store, StoreDown
 from app.jobs.work import Kind
 from app.options import Options
 
@@ -126,7 +125,7 @@ class Intake:
             owner=new.owner,
             kind=kind.name,
             state=State.QUEUED,
-            created=time.time(),
+            created=self._store.now(),
             asked=asked,
             key=new.key,
             fingerprint=fingerprint,
@@ -137,9 +136,16 @@ class Intake:
         return Draft(job, plan.pixels)
 
     def keep(self, draft: Draft) -> Job:
-        """Take a job: it is on disk then. The same key gives the same job. Raises KeyReused, StoreFull."""
+        """Take a job: it is on disk then. The same key gives the same job.
+
+        Raises KeyReused, TooManyJobs, NoRoom, StoreFull, StoreDown.
+        """
         try:
-            job = self._store.add(draft.job)
+            with self._store.alone():
+                self._check_room(draft.job)  # others may have come since
+                job = self._store.add(draft.job)
+        except StoreDown:
+            raise  # it may have been taken: what is nobody's is found by its age
         except BaseException:
             self.drop(draft)
             raise
@@ -150,6 +156,13 @@ class Intake:
     def drop(self, draft: Draft) -> None:
         """Forget a job that was not taken."""
         self._folder.remove(draft.job.id)
+
+    def _check_room(self, job: Job) -> None:
+        if job.key and self._store.by_key(job.owner, job.key):
+            return
+        self._check_places(job.client)
+        if self._store.bytes() + job.bytes > self._retention.bytes:
+            raise NoRoom(self._retention.bytes)
 
     def _check_places(self, client: str) -> None:
         counts = self._store.counts()

@@ -10,6 +10,7 @@ from app.jobs.work import Order, Unit, Upload
 from app.options import Options
 
 WORK: Final = "work"  # the folder within a job's that its work writes to
+VERSIONS: Final = 1_000_000  # more than one attempt can come to
 
 
 class State(StrEnum):
@@ -55,14 +56,14 @@ class Asked(_Kept):
         """Of all files."""
         return sum(file.bytes for file in (*self.contents, *self.styles, *self.masks))
 
-    def order(self, folder: Path) -> Order:
-        """The same with its files, of the job that has `folder`."""
+    def order(self, folder: Path, work: str = WORK) -> Order:
+        """The same with its files, of the job that has `folder`, in which its work writes to `work`."""
 
         def uploads(files: tuple[StoredFile, ...]) -> tuple[Upload, ...]:
             return tuple(Upload(one.field, folder / one.file, one.name) for one in files)
 
         return Order(
-            folder / WORK,
+            folder / work,
             uploads(self.contents),
             uploads(self.styles),
             uploads(self.masks),
@@ -110,10 +111,11 @@ class Job(_Kept):
     """A job. Times are seconds since 1970.
 
     `client` is who sent it, by whom the network and places are shared out; `owner` who may list it, empty for nobody: a
-    client with a key, or who knows a secret; `due` is when it may be begun, or when its callback is to be
-    sent; `note` says what it waits for; `attempts` counts how often it was begun since it last got a part further;
-    `preview` is a file by its path within the work's folder; `bytes` what the job holds on disk; `version` goes up with
-    every change that listeners hear of.
+    client with a key, or who knows a secret; `due` is when it may be begun, or when its callback is to be sent; `note`
+    says what it waits for; `begun` counts how often it was begun, `attempts` how often since it last got a part
+    further; `work` is its work's folder within the job's; `preview` is a file by its path within that; `bytes` what the
+    job holds on disk; `version` goes up with every change that listeners hear of, by more than an attempt can come to
+    where it is begun again: what one saw of a lost attempt is older than all that follows.
     """
 
     id: str
@@ -128,7 +130,9 @@ class Job(_Kept):
     started: float | None = None
     ended: float | None = None
     due: float = 0.0
+    begun: int = 0
     attempts: int = 0
+    work: str = WORK
     parts: float = 0.0
     progress: Advance = Advance()
     note: str = ""
@@ -138,3 +142,25 @@ class Job(_Kept):
     preview: str = ""
     bytes: int = 0
     version: int = 0
+
+    def order(self, folder: Path) -> Order:
+        """What was asked, of the job's folder."""
+        return self.asked.order(folder, self.work)
+
+    def cancelled(self) -> "Job":
+        """The same for those who hear of it for the last time."""
+        return self.model_copy(update={"state": State.CANCELLED, "version": self.version + 1})
+
+    def begin(self, now: float) -> "Job":
+        """The same, running, begun once more."""
+        begun = self.begun + 1
+        return self.model_copy(
+            update={
+                "state": State.RUNNING,
+                "begun": begun,
+                "attempts": self.attempts + 1,
+                "started": self.started or now,
+                "note": "",
+                "version": max(self.version, begun * VERSIONS),
+            }
+        )

@@ -1,6 +1,5 @@
 """How long and how much of ended jobs is kept: by age, and the oldest first where all together hold too many bytes."""
 
-import time
 from dataclasses import dataclass
 
 from app.jobs.folder import DataFolder
@@ -21,7 +20,7 @@ def tidy(store: Store, folder: DataFolder, retention: Retention, needed: int = 0
 
     Whether there is room for them then. Raises StoreFull.
     """
-    now = time.time()
+    now = store.now()
     held = store.bytes() + needed
     for job in store.in_state(State.DONE, State.FAILED):
         over = job.ended is not None and now - job.ended >= retention.seconds

@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -37,12 +38,23 @@ FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 class SqliteStore:
     """A `app.jobs.store.Store`. WAL and synchronous=FULL: what is committed outlives the loss of power."""
 
+    up = True
+    write_seconds = 5.0
+
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.executescript(TABLE)
+
+    def now(self) -> float:
+        return time.time()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._lock:
+            yield
 
     def add(self, job: Job) -> Job:
         with self._writing():
@@ -55,6 +67,9 @@ class SqliteStore:
     def get(self, id: str) -> Job | None:
         return self._one("WHERE id = ?", id)
 
+    def several(self, ids: Iterable[str]) -> Sequence[Job]:
+        return [job for id in ids if (job := self.get(id))]
+
     def by_key(self, owner: str, key: str) -> Job | None:
         return self._one("WHERE owner = ? AND key = ?", owner, key)
 
@@ -63,10 +78,12 @@ class SqliteStore:
         values = (owner, *((before, owner) if before is not None else ()), limit)
         return self._all(f"WHERE owner = ? {older} ORDER BY number DESC LIMIT ?", *values)
 
-    def change(self, id: str, **changes: Any) -> Job | None:
+    def change(self, id: str, *, begun: int | None = None, **changes: Any) -> Job | None:
         with self._writing():
             job = self.get(id)
-            return self._write(job.model_copy(update=changes)) if job else None
+            if job is None or begun not in (None, job.begun):
+                return None
+            return self._write(job.model_copy(update=changes))
 
     def remove(self, id: str) -> Job | None:
         with self._writing():
@@ -74,17 +91,21 @@ class SqliteStore:
             self._database.execute("DELETE FROM jobs WHERE id = ?", (id,))
             return job
 
-    def claim(self, now: float) -> Job | None:
+    def claim(self) -> Job | None:
+        """Make the next job that waits a running one, begun once more.
+
+        Of those due it is one of the least often begun, of these of a client with the fewest jobs that run, and of
+        these the oldest.
+        """
+        now = self.now()
         with self._writing():
             running = "(SELECT COUNT(*) FROM jobs AS other WHERE other.state = ? AND other.client = jobs.client)"
             where = f"WHERE state = ? AND due <= ? ORDER BY attempts, {running}, number LIMIT 1"
             job = self._one(where, State.QUEUED, now, State.RUNNING)
-            if job is None:
-                return None
-            begun = {"state": State.RUNNING, "attempts": job.attempts + 1, "started": job.started or now, "note": ""}
-            return self._write(job.model_copy(update=begun))
+            return self._write(job.begin(now)) if job else None
 
     def next_due(self) -> float | None:
+        """When the next job that waits is due."""
         with self._lock:
             found = self._database.execute("SELECT MIN(due) FROM jobs WHERE state = ?", (State.QUEUED,)).fetchone()
         due: float | None = found[0]
@@ -94,8 +115,8 @@ class SqliteStore:
         marks = ", ".join("?" * len(states))
         return self._all(f"WHERE state IN ({marks}) ORDER BY ended, number", *states)
 
-    def calling(self, now: float) -> Sequence[Job]:
-        return self._all("WHERE calls = 1 AND ended IS NOT NULL AND due <= ? ORDER BY due", now)
+    def calling(self) -> Sequence[Job]:
+        return self._all("WHERE calls = 1 AND ended IS NOT NULL AND due <= ? ORDER BY due", self.now())
 
     def held(self, client: str) -> int:
         where = "state IN (?, ?) AND client = ?"

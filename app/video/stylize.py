@@ -196,6 +196,7 @@ class Stylisation:
         time_base = plan.info.time_base
         last = store.parts[-1]
         part, path = self._folder / f"{RESULT}.part", self._folder / f"{RESULT}.{plan.format}"
+        part.unlink(missing_ok=True)  # whoever was taken for dead may still write to that one
         join(plan.format, store.parts, time_base, plan.info.alpha, sound, part)
         flush(part)
         part.replace(path)

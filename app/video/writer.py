@@ -67,6 +67,7 @@ class Writer:
         self._ticks, self._durations = [], []
 
     def _begun(self) -> Segment:
-        self._file = self._store.next_file.open("wb")
+        self._store.next_file.unlink(missing_ok=True)  # whoever was taken for dead may still write to that one
+        self._file = self._store.next_file.open("xb")
         self._segment = Segment(self._file, self._format, self._size, self._alpha, self._options.quality)
         return self._segment

@@ -28,7 +28,7 @@ COPIED = [
     source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in shlex.split(line)[1:-1]
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVICES = ("impasto", "impasto-gpu", "replica", "jobs")
+SERVICES = ("impasto", "impasto-gpu", "replica")
 
 
 def last(instruction: str) -> str:
@@ -170,7 +170,7 @@ def test_the_dependencies_are_a_layer_before_the_sources(tmp_path: Path) -> None
     assert listed.returncode == 0, listed.stderr
     wanted = [
         *PROJECT["dependencies"],
-        *(one for extra in ("redis", "otel") for one in PROJECT["optional-dependencies"][extra]),
+        *(one for extra in ("postgres", "redis", "otel") for one in PROJECT["optional-dependencies"][extra]),
     ]
     assert (tmp_path / "requirements.txt").read_text().splitlines() == wanted
     assert install.split() == ["pip", "install", "-r", "requirements.txt"]
@@ -205,7 +205,7 @@ def test_each_service_keeps_jobs_in_a_volume_of_its_own() -> None:
     volumes = [volume.partition(":")[0] for volume in of_services if volume.endswith(f":{last('VOLUME')}")]
     assert len(volumes) == 3
     assert len(set(volumes)) == len(volumes)
-    assert {*volumes, "prometheus"} == set(compose()["volumes"])
+    assert {*volumes, "postgres", "prometheus"} == set(compose()["volumes"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

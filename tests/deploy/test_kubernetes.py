@@ -16,7 +16,7 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ("base", "gpu", "shared")
+OVERLAYS = ("base", "gpu", "shared", "jobs")
 VERSIONS = ("1.29", "1.34")
 
 Manifest = dict[str, Any]
@@ -62,9 +62,8 @@ def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_manifests_meet_the_schemas(cluster: tuple[list[Manifest], dict[str, str]], version: str) -> None:
     manifests, _ = cluster
-    assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "HorizontalPodAutoscaler"} == {
-        manifest["kind"] for manifest in manifests
-    }
+    kinds = {manifest["kind"] for manifest in manifests} - {"PersistentVolumeClaim"}
+    assert kinds == {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "HorizontalPodAutoscaler"}
     for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
 
@@ -116,3 +115,29 @@ def test_nothing_runs_as_root_or_writes_to_its_image(cluster: tuple[list[Manifes
             assert security["readOnlyRootFilesystem"]
             assert security["capabilities"] == {"drop": ["ALL"]}
             assert container["resources"]["limits"]["memory"]
+
+
+def test_replicas_that_share_jobs_have_one_folder_and_one_store() -> None:
+    manifests, settings = put_together(FOLDER / "jobs")
+    pods = {m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in of_kind(manifests, "Deployment")}
+    claims = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "PersistentVolumeClaim")}
+    named = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for pod in pods.values()
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert set(named.values()) == set(claims)
+    assert claims[named["jobs"]]["accessModes"] == ["ReadWriteMany"]
+    (container,) = pods["impasto"]["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounted["jobs"] == settings["IMPASTO_DATA_DIR"]
+    environment = {one["name"]: one for one in container["env"]}
+    secret = environment["POSTGRES_PASSWORD"]["valueFrom"]["secretKeyRef"]
+    (database,) = pods["impasto-postgres"]["containers"]
+    assert secret in [one.get("valueFrom", {}).get("secretKeyRef") for one in database["env"]]
+    address = environment["IMPASTO_JOB_STORE"]["value"].replace("$(POSTGRES_PASSWORD)", "secret")
+    read = Settings.model_validate({"job_store": address})
+    assert read.job_store
+    assert "@impasto-postgres:5432/" in read.job_store.get_secret_value()
+    assert {"impasto-postgres"} <= {m["metadata"]["name"] for m in of_kind(manifests, "Service")}

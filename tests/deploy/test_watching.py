@@ -69,7 +69,7 @@ def test_the_dashboard_has_panels_that_do_not_overlap() -> None:
 def test_what_compose_mounts_is_there_and_every_service_of_the_profile_is_bounded_and_watched() -> None:
     services = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
     scaled = {name: service for name, service in services.items() if "scale" in service.get("profiles", ())}
-    assert set(scaled) == {"replica", "jobs", "store", "balancer", "prometheus", "grafana"}
+    assert set(scaled) == {"replica", "store", "postgres", "balancer", "prometheus", "grafana"}
     for name, service in scaled.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name

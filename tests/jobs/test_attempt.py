@@ -74,7 +74,7 @@ def attempt(folder: DataFolder, then: Callable[[], None], attempts: int = 0, mos
             id="a", client="", owner="", kind="failing", state=State.QUEUED, created=1.0, asked=asked, attempts=attempts
         )
     )
-    claimed = store.claim(2.0)
+    claimed = store.claim()
     assert claimed
     shown: list[Job] = []
     kinds = {"failing": Failing(then)}
