@@ -28,22 +28,27 @@ def running_server(*options: str) -> AbstractContextManager[str]:
 @contextmanager
 def running(module: str, ready_path: str, *arguments: str) -> Iterator[str]:
     """Run a module with a free port as its last argument, until `ready_path` answers; give its base URL."""
-    port = free_port()
-    command = [sys.executable, "-m", module, *arguments, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
+    process, url = started(module, ready_path, *arguments)
     try:
-        while True:
-            if process.poll() is not None:
-                raise RuntimeError(f"{module} stopped with status {process.returncode} before it was ready")
-            try:
-                if httpx.get(url + ready_path).is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
         yield url
     finally:
         process.terminate()
         process.wait(timeout=60)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # workers that outlive their server
+
+
+def started(module: str, ready_path: str, *arguments: str) -> "tuple[subprocess.Popen[bytes], str]":
+    """The same, for whoever ends it: the process, ready, and its base URL."""
+    port = free_port()
+    command = [sys.executable, "-m", module, *arguments, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"{module} stopped with status {process.returncode} before it was ready")
+        try:
+            if httpx.get(url + ready_path).is_success:
+                return process, url
+        except httpx.TransportError:
+            time.sleep(0.05)

@@ -227,6 +227,15 @@ def measured(
     return rows
 
 
+def drift(photo: Bytes, count: int) -> tuple[int, float]:
+    """How far a still picture is from its first frame after so many, in levels of 255: at most, and at its mean."""
+    rng = np.random.default_rng(0)
+    still = cv2.resize(photo, (96, 72), interpolation=cv2.INTER_AREA)
+    painted = [rng.integers(0, 256, still.shape, np.uint8)] * count
+    last = steadied([still] * count, painted, 1.0)[0][-1].astype(int) - painted[0]
+    return int(np.abs(last).max()), float(last.mean())
+
+
 class InThisThread:
     """Meets `app.video.stylize.Painter`, as the command line has it."""
 
@@ -290,7 +299,12 @@ def main() -> None:
     parser.add_argument("--steadiness", type=float, nargs="+", default=[0.3, 0.7, 1.0])
     parser.add_argument("--no-real", action="store_true", help="moves alone; --photos 0 for real clips alone")
     parser.add_argument("--throughput", type=int, metavar="SIDE", help="frames a second of that size, and no more")
+    parser.add_argument("--drift", type=int, metavar="FRAMES", help="of a still picture so long, and no more")
     asked = parser.parse_args()
+    if asked.drift:
+        most, mean = drift(data.astronaut(), asked.drift)
+        print(f"after {asked.drift} frames of a still picture: {most} levels of 255 at most, {mean:.3f} in the mean")
+        return
     if asked.throughput:
         engine = create_engine()
         bare, whole = throughput(engine, data.astronaut(), READY / "night.jpg", asked.throughput, asked.frames)

@@ -52,9 +52,15 @@ class Animation:
         # Only WebP's header tells how many frames there are; of the others all would have to be read.
         frames = getattr(self._image, "n_frames", None) if kind == "webp" else None
         limits.check(frames=frames or 0)
-        self.info = Info(kind, width, height, MILLISECOND, frames, None, alpha=True)
+        self.info = Info(kind, width, height, MILLISECOND, frames, None, alpha=True, loops=self._loops(kind))
+
+    def _loops(self, kind: str) -> bool:
+        """A GIF that does not tell is shown once; the others tell, and none means for ever."""
+        times = self._image.info.get("loop")
+        return times is not None if kind == "gif" else times != 1
 
     def frames(self, size: tuple[int, int], skip: int = 0) -> Iterator[Frame]:
+        self.notes.clear()
         self._limits.check(pixels=size[0] * size[1])
         first = 1 if self._image.info.get("default_image") else 0  # of a PNG: what is shown by who knows no animation
         ticks = index = 0

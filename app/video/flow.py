@@ -4,6 +4,7 @@ What the two ways agree on, as Sundaram et al. (2010) test it, and what looks as
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import cv2
@@ -19,10 +20,19 @@ LEAST_LIKENESS: Final = 40.0  # levels of 255 that a part may change by on its w
 CUT: Final = 0.3  # of a frame: where less of it was there before it is another scene
 STILL: Final = 0.02  # pixels: flow below that is none, so that what stands still is not resampled
 
+Floats = NDArray[np.float32]
+
 # What runs beside the network is not to take its cores.
 cv2.setNumThreads(1)
 
-Floats = NDArray[np.float32]
+
+def repeatably() -> None:
+    """What OpenCV computes in this thread from now on depends on nothing but what it is given.
+
+    The last bits of what Intel's IPP computes may depend on where in memory that lies, which differs from run to run;
+    OpenCV's own code is as fast here.
+    """
+    cv2.ipp.setUseIPP(False)
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,14 @@ def guide(rgb: Bytes) -> Bytes:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
 
 
+@lru_cache(4)
 def standing(shape: tuple[int, int]) -> Step:
     """Of a picture (h, w) to itself."""
     height, width = shape
     across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return Step(np.dstack((across, down)), np.ones(shape, np.float32))
+    step = Step(np.dstack((across, down)), np.ones(shape, np.float32))
+    step.place.flags.writeable = step.trust.flags.writeable = False
+    return step
 
 
 def sampled(picture: Any, place: Floats, interpolation: int = cv2.INTER_LINEAR) -> Any:
@@ -63,7 +76,8 @@ def step_back(before: Bytes, now: Bytes) -> Step | None:
     """From `now` back to `before`, both (h, w); None at a cut."""
     # The way forth is only to check the way back by.
     back, forth = _found(now, before, FINEST), _found(before, now, FINEST + 1)
-    back[(np.abs(back) < STILL).all(2)] = 0
+    still = cv2.inRange(back, (-STILL, -STILL), (STILL, STILL))
+    back *= (still == 0)[:, :, None]
     height, width = now.shape
     place = standing((height, width)).place + back
     returned = sampled(forth, place)
@@ -92,11 +106,11 @@ def likeness(before: Bytes, now: Bytes, place: Floats) -> Floats:
 
 def _found(one: Bytes, other: Bytes, finest: int) -> Floats:
     """(h, w, 2): from each place in one picture to where that is in the other."""
-    # One search remembers of another what changes its result a little: each is by a new one. Without a flow to begin
-    # with it a fifth of equal runs differed; so, one in 28 still did, and why is not known.
+    # Of pictures that are too small for its scales a search changes its own settings: each is by a new one.
     search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(finest)
-    return np.asarray(search.calc(one, other, np.zeros((*one.shape, 2), np.float32)))
+    no_flow: Any = None
+    return np.asarray(search.calc(one, other, no_flow))
 
 
 def _square(vectors: Floats) -> Floats:

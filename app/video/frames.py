@@ -56,7 +56,8 @@ class Info:
 
     `width` and `height` are of a frame as it is shown: upright, its pixels square. `frames` and `seconds` are None
     where it does not tell. `time_base` is the seconds of a tick. `kind` is the container: "mp4", "webm", "mkv", "gif",
-    "webp" or "png". `start` is when the first frame is shown, in seconds on the clock of the container.
+    "webp" or "png". `start` is when the first frame is shown, in seconds on the clock of the container. `loops`: the
+    first frame follows the last one.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Info:
     seconds: float | None
     alpha: bool = False
     start: Fraction = Fraction(0)
+    loops: bool = False
 
 
 class Video(Protocol):

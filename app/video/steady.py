@@ -6,6 +6,8 @@ a while the next source fades in. Each source is sampled once, by all the flow s
 and again, so that nothing blurs, and nothing drifts.
 
 While two pictures fade their strokes, which have nothing to do with each other, would grow pale: contrast is kept up.
+
+A loop begins with what its last frames leave, and is made to leave just that at its end: its seam is a step as others.
 """
 
 from dataclasses import dataclass, replace
@@ -14,9 +16,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from app.images.colour import rounded
 from app.network.blend import FloatArray
-from app.video.flow import Floats, Step, followed, guide, likeness, sampled, standing, step_back
+from app.video.flow import Floats, Step, followed, guide, likeness, repeatably, sampled, standing, step_back
 from app.video.frames import Bytes
 from app.video.store import State
 
@@ -27,6 +28,12 @@ ANOTHER: Final = 0.5  # of the mix: from one frame to the next that is a jump
 LOST: Final = 0.5  # of a source: where less of it can be followed the next one comes
 BLOCK: Final = 8  # pixels a side, whose contrast is kept up
 MOST_GAIN: Final = 2.0
+# Sources are sampled between pixels by cubics, from pictures twice as fine: as sharp as by Lanczos, at a quarter of its
+# time. Those are by Lanczos, whose weights halfway between two pixels these are.
+_AWAY: Final = np.arange(-3.5, 4)
+HALFWAY: Final = np.sinc(_AWAY) * np.sinc(_AWAY / 4) / (np.sinc(_AWAY) * np.sinc(_AWAY / 4)).sum()
+ALONE: Final = np.ones(1)
+WIDEST_FINE: Final = 16_383  # pixels a side of what is made twice as fine: OpenCV samples no more than twice that
 
 
 @dataclass(frozen=True)
@@ -60,18 +67,36 @@ class _Source:
 
 
 class Follower:
-    """Decides what is carried to each frame; `state` is what an earlier one has left."""
+    """Decides what is carried to each frame; `state` is what an earlier one has left.
 
-    def __init__(self, steadiness: float, state: State) -> None:
+    `loop`: of how many frames what is followed is a loop, whose last `lead` are to be followed before the first; None
+    where it is none.
+    """
+
+    def __init__(self, steadiness: float, state: State, loop: int | None = None) -> None:
         self._period = max(1, round(LONGEST * steadiness))
         self._fade = max(1, round(FADE * self._period))
+        self._loop = loop
+        if loop is not None:
+            self._fade = min(self._fade, max(1, (loop - 1) // 2))
         self._before: Bytes | None = state.get("guide")
         self._share: FloatArray | None = state.get("share")
         self._sources = [_restored(state, number) for number in range(int(state.get("sources", 0)))]
 
-    def follow(self, rgb: Bytes, share: FloatArray, with_state: bool) -> Steady:
-        """The next frame, (H, W, 3), and its shares of the styles, of the same shape at every frame."""
+    @property
+    def lead(self) -> int:
+        """How many of a loop's last frames leave all that the first has to know."""
+        return self._fade + 1
+
+    def follow(self, rgb: Bytes, share: FloatArray, with_state: bool, index: int = 0) -> Steady:
+        """The next frame, (H, W, 3), and its shares of the styles, of the same shape at every frame.
+
+        `index` is its number in a loop, from 0.
+        """
+        repeatably()
         now = guide(rgb)
+        left = None if self._loop is None else self._loop - 1 - index
+        closing = left == self._fade
         step = None
         if self._before is not None and self._share is not None and _distance(share, self._share) < ANOTHER:
             step = step_back(self._before, now)
@@ -80,9 +105,10 @@ class Follower:
         layers = self._layers()
         keep = None
         newest = self._sources[-1] if self._sources else None
-        if len(self._sources) == 2 and self._sources[1].age >= self._fade:
+        if len(self._sources) == 2 and (closing or self._sources[1].age >= self._fade):
             del self._sources[0]
-        if newest is None or (len(self._sources) == 1 and self._is_old(newest, share)):
+        fading = len(self._sources) == 2 or (left is not None and left <= 2 * self._fade)
+        if newest is None or closing or (not fading and self._is_old(newest, share)):
             keep = 0 if newest is None else 1 - newest.slot
             self._sources.append(_Source(keep, 0, now, share, standing((now.shape[0], now.shape[1]))))
         return Steady(layers, keep, self._state() if with_state else None)
@@ -127,12 +153,19 @@ class Carrier:
         self._pictures: dict[int, Bytes] = {
             slot: state[f"picture.{slot}"] for slot in (0, 1) if f"picture.{slot}" in state
         }
+        self._finer: dict[int, Bytes] = {}
 
     def carry(self, painted: Bytes, steady: Steady) -> Bytes:
         """The picture of a frame, (H, W, 3), from what the network made of it alone."""
-        pictures = [_laid(self._pictures[layer.slot], layer) for layer in steady.layers]
+        repeatably()
+        size = (painted.shape[0], painted.shape[1])
+        for layer in steady.layers:
+            if layer.slot not in self._finer:
+                self._finer[layer.slot] = _finer(self._pictures[layer.slot])
+        pictures = [_laid(self._finer[layer.slot], layer, size) for layer in steady.layers]
         if steady.keep is not None:
             self._pictures[steady.keep] = painted
+            self._finer.pop(steady.keep, None)
         return _mixed(painted, pictures, steady.layers) if pictures else painted
 
     @property
@@ -158,15 +191,28 @@ def _distance(one: FloatArray, other: FloatArray) -> float:
     return float(np.abs(one - other).mean(1).max())
 
 
-def _laid(picture: Bytes, layer: Layer) -> Bytes:
-    """A source (H, W, 3) as a layer moves it."""
+def _finer(picture: Bytes) -> Bytes:
+    """(H, W, 3) with what is halfway between its pixels, to the right and below: (2H, 2W, 3)."""
     height, width = picture.shape[:2]
+    if max(height, width) > WIDEST_FINE:
+        return picture
+    before = len(HALFWAY) // 2 - 1
+    across = cv2.sepFilter2D(picture, -1, HALFWAY, ALONE, anchor=(before, 0), borderType=cv2.BORDER_REFLECT)
+    wide = np.stack((picture, across), 2).reshape(height, 2 * width, 3)
+    down = cv2.sepFilter2D(wide, -1, ALONE, HALFWAY, anchor=(0, before), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(np.stack((wide, down), 1).reshape(2 * height, 2 * width, 3))
+
+
+def _laid(finer: Bytes, layer: Layer, size: tuple[int, int]) -> Bytes:
+    """A source of `size`, (H, W), as a layer moves it; `finer` as `_finer` makes it."""
+    height, width = size
     rows, columns = layer.opacity.shape
     place = np.asarray(cv2.resize(layer.place, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     if (rows, columns) != (height, width):
         scale = np.array([width / columns, height / rows], np.float32)
         place = (place + np.float32(0.5)) * scale - np.float32(0.5)
-    return np.asarray(sampled(picture, place, cv2.INTER_LANCZOS4))
+    place *= np.float32(finer.shape[0] // height)
+    return np.asarray(sampled(finer, place, cv2.INTER_CUBIC))
 
 
 def _mixed(painted: Bytes, pictures: list[Bytes], layers: tuple[Layer, ...]) -> Bytes:
@@ -181,8 +227,8 @@ def _mixed(painted: Bytes, pictures: list[Bytes], layers: tuple[Layer, ...]) -> 
     gain = np.sqrt((wanted + 1) / (_contrast(result) + 1)).clip(1, MOST_GAIN)
     gain = cv2.resize(cv2.blur(gain, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
     base = cv2.resize(_blocks(result, (height, width)), (width, height), interpolation=cv2.INTER_LINEAR)
-    detail = cv2.subtract(result, base, dtype=cv2.CV_32F)
-    return np.asarray(rounded(base + detail * gain[:, :, None]))
+    # From the mean of a block away by the gain, which is at least 1.
+    return np.asarray(cv2.blendLinear(result, base, gain, 1 - gain))
 
 
 def _contrast(picture: Bytes) -> Floats:

@@ -32,7 +32,7 @@ from app.video.masks import EVERYWHERE, Masks
 from app.video.options import VideoOptions
 from app.video.read import open_video
 from app.video.sound import Sound
-from app.video.steady import Follower, Steady
+from app.video.steady import Follower
 from app.video.store import State, Store
 from app.video.writer import SEGMENT, Prepared, Writer
 
@@ -40,7 +40,7 @@ READ_AHEAD: Final = 4
 STEP_SECONDS: Final = 0.5
 IN_FLIGHT: Final = 2  # frames that wait for the network or are in it, so that it never waits for the next
 WRITE_BEHIND: Final = 4
-VERSION: Final = 1  # of what is kept in the folder
+VERSION: Final = 2  # of what is kept in the folder
 RESULT: Final = "result"
 
 
@@ -180,7 +180,7 @@ class Stylisation:
                             yield Progress(done, total, store.frames, None)
                         behind.call(writer.add, first, painted.result().pixels if painted else None)
                         flying.popleft()
-                        done += 1
+                        done += first.shown
                         yield Progress(done, total, store.frames, writer.newest)
             finally:
                 for _, painted in flying:
@@ -221,20 +221,38 @@ class Stylisation:
     def _prepared(self, skip: int, state: State) -> Iterator[Prepared]:
         """Frames with their work for the network, but those that are done, of which `state` is what is left."""
         styles = self._styles()
-        steadiness = self._request.options.steadiness
-        follower = Follower(steadiness, state) if steadiness > 0 else None
+        follower, lead = self._follower(state)
+        for frame in lead if skip == 0 else ():
+            prepared = self._one(frame, styles, follower, shown=False)
+            if prepared.steady.keep is not None:
+                yield prepared
         for frame in self.plan.video.frames(self.plan.size, skip):
-            seen = _seen(frame)
-            if seen is None:
-                if follower:
-                    follower.forget()
-                yield Prepared(frame)
-                continue
-            seconds = float(frame.ticks * self.plan.info.time_base)
-            share = self._share(seconds)
-            work = Work(seen.rgb, styles, share, None, seen.alpha)
-            last = (frame.index + 1) % SEGMENT == 0
-            yield Prepared(frame, work, follower.follow(seen.rgb, share, with_state=last) if follower else Steady())
+            yield self._one(frame, styles, follower)
+
+    def _follower(self, state: State) -> tuple[Follower | None, Sequence[Frame]]:
+        """What decides what is carried, and the frames that it is to see before the first: of a loop the last ones."""
+        steadiness = self._request.options.steadiness
+        if steadiness == 0 or not self.plan.info.loops:
+            return (Follower(steadiness, state) if steadiness else None), ()
+        last: deque[Frame] = deque(maxlen=Follower(steadiness, {}).lead)
+        for frame in self.plan.video.frames(self.plan.size):
+            last.append(frame)
+        follower = Follower(steadiness, state, last[-1].index + 1)
+        return follower, list(last)[-follower.lead :]
+
+    def _one(self, frame: Frame, styles: tuple[Style, ...], follower: Follower | None, shown: bool = True) -> Prepared:
+        seen = _seen(frame)
+        if seen is None:
+            if follower:
+                follower.forget()
+            return Prepared(frame, shown=shown)
+        # Masks that move are never asked to go back.
+        share = self._share(float(frame.ticks * self.plan.info.time_base) if shown else 0.0)
+        work = Work(seen.rgb, styles, share, None, seen.alpha)
+        if follower is None:
+            return Prepared(frame, work)
+        last = shown and (frame.index + 1) % SEGMENT == 0
+        return Prepared(frame, work, follower.follow(seen.rgb, share, last, frame.index), shown)
 
     def _share(self, seconds: float) -> FloatArray:
         options = self._request.options

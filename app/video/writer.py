@@ -17,11 +17,15 @@ SEGMENT: Final = 48  # frames: what is done again at most after a kill
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame, its work for the network, None where there is nothing to be seen of it, and what `steady` found."""
+    """A frame, its work for the network, None where there is nothing to be seen of it, and what `steady` found.
+
+    `shown`: whether it is of the result, and not only what that begins with.
+    """
 
     frame: Frame
     work: Work | None = None
     steady: Steady = field(default_factory=Steady)
+    shown: bool = True
 
 
 class Writer:
@@ -45,6 +49,8 @@ class Writer:
         """`painted`: (H, W, 3) uint8, None where there was nothing to be painted."""
         frame = prepared.frame
         picture = frame.rgb if painted is None else self._carrier.carry(painted, prepared.steady)
+        if not prepared.shown:
+            return
         if self._options.preserve_color == "luminance":
             picture = keep_colours(picture, frame.rgb)
         segment = self._segment or self._begun()

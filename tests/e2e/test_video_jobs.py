@@ -152,7 +152,7 @@ def test_a_video_goes_on_after_a_kill_and_comes_to_the_same_bytes(server: Server
     clips.write(tmp_path / "pan.mp4", clips.pan(56, 48, 32))
     data, keyframes = (tmp_path / "pan.mp4").read_bytes(), '[{"time": 0, "strength": 0}, {"time": 3, "strength": 1}]'
     with Server({"data_dir": tmp_path / "data"}) as killed:
-        where = accepted(send(killed.client, data, keyframes=keyframes, steadiness="0"))
+        where = accepted(send(killed.client, data, keyframes=keyframes))
         wait_until(lambda: any((tmp_path / "data").rglob("00000.json")), 120)  # the first segment is on disk
         killed.kill()
     with Server({"data_dir": tmp_path / "data"}) as again:
@@ -160,4 +160,4 @@ def test_a_video_goes_on_after_a_kill_and_comes_to_the_same_bytes(server: Server
         # At first it stands where it was last written down, which is not at each frame.
         assert all(done >= SEGMENT for done in seen if done > seen[0]), "what was finished is not done again"
         disturbed = result(again.client, where)
-    assert disturbed == result(server.client, accepted(send(server.client, data, keyframes=keyframes, steadiness="0")))
+    assert disturbed == result(server.client, accepted(send(server.client, data, keyframes=keyframes)))

@@ -24,6 +24,19 @@ def pan(count: int, width: int, height: int, step: int = 2, name: str = "astrona
     return [np.ascontiguousarray(wide[:height, step * n : step * n + width]) for n in range(count)]
 
 
+def around(count: int, height: int, step: int) -> list[Bytes]:
+    """A camera that goes once around, `step` pixels a frame, so that the first frame follows the last."""
+    half = photo("astronaut", count * step)[:height, : count * step // 2]
+    whole = np.concatenate((half, half[:, ::-1]), 1)
+    return [np.ascontiguousarray(np.roll(whole, -step * n, 1)) for n in range(count)]
+
+
+def steps(frames: Sequence[Bytes], step: int) -> list[float]:
+    """How much each frame of such a clip differs from the one before, moved along; the first from the last."""
+    back = [np.roll(frame, step * n, 1).astype(int) for n, frame in enumerate(frames)]
+    return [float(np.abs(now - before).mean()) for before, now in zip([back[-1], *back], back, strict=False)]
+
+
 def write(
     path: Path,
     frames: Iterable[Bytes],

@@ -6,8 +6,10 @@ import shutil
 import signal
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -48,10 +50,24 @@ class AsItIs:
         return painted
 
 
+class OtherStrokes(AsItIs):
+    """Paints as a network would that flickers as much as can be: equal frames alike, and no two others."""
+
+    def paint(self, work: Work) -> "Future[Done]":
+        rng = np.random.default_rng(zlib.crc32(work.content.tobytes()))
+        strokes = rng.integers(40, 216, work.content.shape, np.uint8)
+        return super().paint(replace(work, content=strokes))
+
+
 def stylised(
-    source: Path, styles: int = 1, masks: Sequence[Path] = (), keyframes: str | None = None, **options: Any
+    source: Path,
+    styles: int = 1,
+    masks: Sequence[Path] = (),
+    keyframes: str | None = None,
+    painter: AsItIs | None = None,
+    **options: Any,
 ) -> tuple[Report, AsItIs, list[Progress]]:
-    painter, wanted = AsItIs(), VideoOptions(**{"steadiness": 0, **options})
+    painter, wanted = painter or AsItIs(), VideoOptions(**{"steadiness": 0, **options})
     sources = [StyleSource(f"style[{n}]", f"{n}", io.BytesIO(png(photo("coffee", 16)))) for n in range(styles)]
     request = Request(source, sources, wanted, masks, keyframes)
     planned = plan(source, wanted, LIMITS, PICTURES)
@@ -184,10 +200,51 @@ def test_what_is_transparent_everywhere(tmp_path: Path) -> None:
     clear, solid = Image.new("RGBA", (32, 32), (0, 0, 0, 0)), Image.fromarray(photo("coffee", 32)).convert("RGBA")
     solid.save(tmp_path / "some.png", save_all=True, append_images=[clear, solid], duration=50)
     _, painter, _ = stylised(tmp_path / "some.png", steadiness=0.7)
-    assert len(painter.shares) == 2
+    assert len(painter.shares) == 3  # two, and one more that the loop begins with
     clear.save(tmp_path / "none.webp", save_all=True, append_images=[Image.new("RGBA", (32, 32), (9, 0, 0, 0))])
     with pytest.raises(UnreadableVideo, match="transparent"):
         stylised(tmp_path / "none.webp", preserve_color="match")
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_a_loop_stays_one(tmp_path: Path, kind: str) -> None:
+    """As long as it was, and its last frame meets its first."""
+    first, *rest = (Image.fromarray(frame) for frame in clips.around(20, 32, 4))
+    source = tmp_path / f"loop.{kind}"
+    first.save(source, save_all=True, append_images=rest, duration=50, loop=0, lossless=True)
+    report, _, seen = stylised(source, painter=OtherStrokes(), steadiness=0.7, format="zip")
+    assert (report.frames, [progress.done for progress in seen][-1]) == (20, 20)
+    with zipfile.ZipFile(report.path) as archive:
+        frames = [np.asarray(Image.open(io.BytesIO(archive.read(f"frame-{n:06}.png")))) for n in range(20)]
+    seam, *others = clips.steps([frame[:, :, :3] for frame in frames], 4)
+    assert seam <= max(others)
+    first.save(source, save_all=True, append_images=rest, duration=50, **({} if kind == "gif" else {"loop": 1}))
+    assert not plan(source, VideoOptions(), LIMITS, PICTURES).info.loops
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_left_at_any_frame_it_comes_to_the_same_bytes(tmp_path: Path, loops: bool) -> None:
+    """And so it does where it was never left."""
+    frames = clips.pan(100, 40, 32, 1)
+    if loops:
+        first, *rest = (Image.fromarray(frame) for frame in frames)
+        source = tmp_path / "clip.gif"
+        first.save(source, save_all=True, append_images=rest, duration=50, loop=0)
+    else:
+        source = clips.write(tmp_path / "clip.mp4", frames)
+    wanted = VideoOptions(format="mp4")
+    results = []
+    for number, leave in enumerate([(), (), (10, 50, 97)]):
+        for most in (*leave, None):
+            style = StyleSource("style[0]", "0", io.BytesIO(png(photo("coffee", 16))))
+            planned = plan(source, wanted, LIMITS, PICTURES)
+            request, folder = Request(source, [style], wanted), tmp_path / f"{number}"
+            steps = Stylisation(request, planned, StyleLibrary(10**6), LIMITS, PICTURES, folder).steps(OtherStrokes())
+            for progress in steps:
+                if most is not None and progress.done >= most:
+                    steps.close()
+        results.append((folder / "result.mp4").read_bytes())
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("format", ["mp4", "gif", "zip"])

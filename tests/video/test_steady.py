@@ -16,14 +16,21 @@ ALL = np.ones((1, 1), np.float32)
 
 
 def carried(
-    frames: list[Bytes], painted: list[Bytes], steadiness: float = 0.7, share: list[float] | None = None
+    frames: list[Bytes],
+    painted: list[Bytes],
+    steadiness: float = 0.7,
+    share: list[float] | None = None,
+    loop: bool = False,
 ) -> list[Bytes]:
-    follower, carrier = Follower(steadiness, {}), Carrier({})
-    mixes = [ALL * part for part in share or [1.0] * len(frames)]
-    return [
-        carrier.carry(each, follower.follow(frame, mix, with_state=False))
-        for frame, each, mix in zip(frames, painted, mixes, strict=True)
+    count = len(frames)
+    follower, carrier = Follower(steadiness, {}, count if loop else None), Carrier({})
+    mixes = [ALL * part for part in share or [1.0] * count]
+    lead = range(count - follower.lead, count) if loop else ()
+    got = [
+        carrier.carry(painted[n], follower.follow(frames[n], mixes[n], with_state=False, index=n))
+        for n in (*lead, *range(count))
     ]
+    return got[-count:]
 
 
 def strokes(count: int, height: int, width: int) -> list[Bytes]:
@@ -55,11 +62,12 @@ def test_strokes_move_with_the_picture() -> None:
     )
 
 
-def test_three_thousand_frames_of_a_still_picture_end_as_they_began() -> None:
+def test_a_long_still_picture_ends_as_it_began() -> None:
+    """`benchmarks.video --drift 3000` for longer."""
     still = photo("coffee", 24)
     painted = strokes(1, 24, 24)[0]
     follower, carrier = Follower(1.0, {}), Carrier({})
-    for _ in range(3000):
+    for _ in range(300):
         got = carrier.carry(painted, follower.follow(still, ALL, with_state=False))
     assert (got == painted).all()
 
@@ -107,6 +115,17 @@ def test_what_comes_into_sight_is_painted_anew() -> None:
     uncovered = got[7][60:100, 20:60]
     assert np.median(uncovered) > 190
     assert (uncovered < 100).mean() < 0.02
+
+
+@pytest.mark.parametrize(("count", "step", "steadiness"), [(10, 10, 0.7), (24, 4, 0.3), (24, 4, 0.7), (40, 4, 1.0)])
+def test_a_loops_last_frame_meets_its_first(count: int, step: int, steadiness: float) -> None:
+    """A camera that goes once around: from the last frame to the first is a step as the others."""
+    frames = clips.around(count, 64, step)
+    painted = strokes(count, 64, step * count)
+    seam, *others = clips.steps(carried(frames, painted, steadiness, loop=True), step)
+    assert seam <= 1.1 * max(others)
+    assert seam <= 1.5 * np.median(others)
+    assert clips.steps(carried(frames, painted, steadiness), step)[0] > 1.5 * seam, "which had to be mended"
 
 
 @pytest.mark.parametrize("steadiness", [0.1, 0.5, 1.0])
