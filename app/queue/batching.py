@@ -14,7 +14,7 @@ from typing import Final
 
 from app.engine.base import Engine
 from app.queue.hooks import Hooks
-from app.queue.load import Load, RecentSizes
+from app.queue.load import Arrivals, Load, RecentSizes
 from app.queue.run import Run
 from app.queue.waiting import Waiting
 from app.queue.watch import HOPELESS, TICKS, Pulse, Watch
@@ -46,9 +46,10 @@ class BatchingQueue:
         self._budget = budget
         self._max_seconds = max_seconds
         self._hooks = hooks or Hooks()
-        self._waiting = Waiting()
+        self._waiting = Waiting(max_seconds)
         self._by_key: dict[tuple[bytes | None, Priority], Item] = {}
         self._sizes = RecentSizes()
+        self._arrivals = Arrivals()
         self._wake = threading.Condition()
         self._idle = 0
         self._closing = threading.Event()
@@ -148,10 +149,15 @@ class BatchingQueue:
         """
         if pixels is None:
             pixels = self._sizes.least
-        line, load = line_of(Priority.INTERACTIVE, pixels), self._load()
+        line, load, rate = line_of(Priority.INTERACTIVE, pixels), self._load(), self.rate
+        # Who comes later may overtake: lines and clients whose work is never long have their shares of the time too.
+        # For the end of a large picture, long after, only those are taken to go on coming who are here now.
+        rates = self._arrivals.rates()
+        arriving = {line: {one: came / rate for one, came in of_clients.items()} for line, of_clients in rates.items()}
+        ahead = self._waiting.ahead(line, client)
         late = max(
-            load.until(line, 0.0, client) / self.rate - self._max_seconds,
-            load.until(line, pixels, client) / self.rate - seconds_left,
+            load.until(line, 0.0, client, arriving, ahead) / rate - self._max_seconds,
+            load.until(line, pixels, client, load.here(arriving), ahead) / rate - seconds_left,
         )
         if load.total and late > 0:
             raise Refused(late, self._max_seconds)
@@ -202,6 +208,7 @@ class BatchingQueue:
             if priority is Priority.INTERACTIVE:
                 self._sizes.add(item.pixels)
                 self.admit(seconds_left, item.pixels, client)
+            self._arrivals.add(item.line, item.pixels, client)
             self._waiting.add(item)
             if work.key is not None:
                 self._by_key[work.key, priority] = item

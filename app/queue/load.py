@@ -1,7 +1,9 @@
 """How long new work will take: estimates from what waits and what is begun."""
 
+import math
 import time
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from typing import Final
 
 from app.queue.desk import WEIGHTS
@@ -10,6 +12,8 @@ from app.queue.work import Line, Priority
 REMEMBERED_SECONDS: Final = 10.0
 REMEMBERED: Final = 64
 TELLING: Final = 8  # fewer say nothing of the next
+ARRIVAL_SECONDS: Final = 45.0
+CLOSE: Final = 1.001  # of an estimate that comes nearer by being made again
 
 
 class Load:
@@ -28,31 +32,80 @@ class Load:
         """All of it."""
         return sum(self._in(line) for line in self._lines)
 
-    def until(self, line: Line, pixels: float = 0.0, client: str = "") -> float:
+    def until(
+        self,
+        line: Line,
+        pixels: float = 0.0,
+        client: str = "",
+        arriving: Mapping[Line, Mapping[str, float]] | None = None,
+        ahead: float = 0.0,
+    ) -> float:
         """What the device does until a client's new item here is begun; with its own `pixels`, until it is done.
 
         Meanwhile every other client in the line gets as much as this one, every other line of the class as much as this
-        line, and another class its weight's part, or less where it wants less.
+        line, and another class its weight's part, or less where it wants less. `arriving` is what is still to come by
+        line and client, as a part of what the device does: without it nothing is.
         """
-        of_clients = self._lines.get(line, {})
-        of_one = of_clients.get(client, 0.0) + pixels
-        own = of_one + sum(
-            load if one is None else min(load, of_one) for one, load in of_clients.items() if one != client
-        )
-        same = own + sum(
-            min(self._in(other), own) for other in self._lines if other.priority is line.priority and other != line
-        )
-        return same + sum(
-            min(self._of(other), same * WEIGHTS[other] / WEIGHTS[line.priority])
-            for other in Priority
-            if other is not line.priority
-        )
+        arriving = arriving or {}
+        of_clients, of_one = self._lines.get(line, {}), self._lines.get(line, {}).get(client, 0.0) + pixels
+        of_others = max(of_one, ahead + pixels)
+        begun = of_clients.get(None, 0.0)
+        others: set[str] = {one for one in (*of_clients, *arriving.get(line, ())) if one not in (None, client)}
+        done, before = begun + of_one, 0.0
+        # What comes meanwhile makes it longer, in which more comes; never more than shares allow, so this ends.
+        while done > CLOSE * before:
+            before = done
+            came = {other: before * sum(parts.values()) for other, parts in arriving.items()}
+            wanted = {other: self._in(other) + came.get(other, 0.0) for other in {*self._lines, *came}}
+            own = begun + of_one
+            for one in others:
+                own += min(of_clients.get(one, 0.0) + before * arriving.get(line, {}).get(one, 0.0), of_others)
+            same = own + sum(
+                min(work, own) for other, work in wanted.items() if other.priority is line.priority and other != line
+            )
+            done = same + sum(
+                min(
+                    sum(work for other, work in wanted.items() if other.priority is priority),
+                    same * WEIGHTS[priority] / WEIGHTS[line.priority],
+                )
+                for priority in Priority
+                if priority is not line.priority
+            )
+        return done
+
+    def here(self, arriving: Mapping[Line, Mapping[str, float]]) -> dict[Line, Mapping[str, float]]:
+        """Of what is still to come that for lines in which there is work now."""
+        return {line: parts for line, parts in arriving.items() if line in self._lines}
 
     def _in(self, line: Line) -> float:
-        return sum(self._lines[line].values())
+        return sum(self._lines[line].values()) if line in self._lines else 0.0
 
-    def _of(self, priority: Priority) -> float:
-        return sum(self._in(line) for line in self._lines if line.priority is priority)
+
+class Arrivals:
+    """Work let in of late, by line and client: a mean that forgets within some multiples of ARRIVAL_SECONDS."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Line, dict[str, tuple[float, float]]] = {}  # when the last came, and the sum that fades
+
+    def add(self, line: Line, pixels: float, client: str) -> None:
+        """Note an item."""
+        now, of_clients = time.monotonic(), self._lines.setdefault(line, {})
+        of_clients[client] = (now, _faded(of_clients.get(client, (now, 0.0)), now) + pixels)
+
+    def rates(self) -> dict[Line, dict[str, float]]:
+        """Content pixels a second."""
+        now = time.monotonic()
+        for line, of_clients in self._lines.items():
+            self._lines[line] = {one: came for one, came in of_clients.items() if _faded(came, now) >= 1}
+        return {
+            line: {one: _faded(came, now) / ARRIVAL_SECONDS for one, came in of_clients.items()}
+            for line, of_clients in self._lines.items()
+        }
+
+
+def _faded(came: tuple[float, float], now: float) -> float:
+    at, pixels = came
+    return pixels * math.exp((at - now) / ARRIVAL_SECONDS)
 
 
 class RecentSizes:
