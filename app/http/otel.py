@@ -1,5 +1,7 @@
 """Traces by OpenTelemetry, sent by OTLP over HTTP: a span a request, and in it one for each stage of its way.
 
+A job's attempts are spans in the trace of the request it came by, and its first parts are spans in these.
+
 A caller's `traceparent` is taken over. OpenTelemetry's own variables (OTEL_*) say what is sampled, and more.
 """
 
@@ -17,9 +19,15 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.http.traces import Trace, Traces
+from app.jobs.attempt import INTERNAL_ERROR
+from app.jobs.record import Job
+from app.jobs.trace import JobTrace
 
 EXPORT_SECONDS: Final = 2.0
 NANOSECONDS: Final = 1e9
+MOST_PARTS: Final = 100  # spans of one attempt; an hour's video has more segments than anybody reads
+GONE: Final = "gone"  # forgotten, or begun again by another replica
+PARTS: Final = {"photo": "photo", "video": "segment"}
 
 
 class OtelTraces(Traces):
@@ -43,24 +51,51 @@ class OtelTraces(Traces):
         )
         return OtelTrace(self._tracer, span)
 
+    def begin_job(self, job: Job) -> JobTrace:
+        context = self._propagator.extract({"traceparent": job.traceparent})
+        facts: dict[str, str | int] = {
+            "impasto.job_id": job.id,
+            "impasto.job_kind": job.kind,
+            "impasto.attempt": job.attempts,
+        }
+        return OtelJobTrace(self._tracer, self._tracer.start_span("job", context, SpanKind.CONSUMER, facts), job)
+
     def stop(self) -> None:
         self._provider.shutdown()
 
 
-class OtelTrace(Trace):
-    """One that is recorded."""
+class OtelParts:
+    """Spans within one that is recorded."""
 
     def __init__(self, tracer: Tracer, span: Span) -> None:
-        super().__init__(f"{span.get_span_context().trace_id:032x}")
         self._tracer = tracer
-        self._span = span
+        self._context = set_span_in_context(span)
         self._offset = time.time() - time.monotonic()
 
-    def stage(self, name: str, since: float, until: float, **facts: float) -> None:
-        context = set_span_in_context(self._span)
+    def add(self, name: str, since: float, until: float, **facts: float) -> None:
+        """On the clock of time.monotonic."""
         attributes = {f"impasto.{fact}": number for fact, number in facts.items()}
-        span = self._tracer.start_span(name, context, attributes=attributes, start_time=self._nanoseconds(since))
-        span.end(self._nanoseconds(until))
+        start = self._nanoseconds(since)
+        self._tracer.start_span(name, self._context, attributes=attributes, start_time=start).end(
+            self._nanoseconds(until)
+        )
+
+    def _nanoseconds(self, at: float) -> int:
+        return int((at + self._offset) * NANOSECONDS)
+
+
+class OtelTrace(Trace):
+    """A request that is recorded."""
+
+    def __init__(self, tracer: Tracer, span: Span) -> None:
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier, set_span_in_context(span))
+        super().__init__(f"{span.get_span_context().trace_id:032x}", carrier.get("traceparent", ""))
+        self._span = span
+        self._parts = OtelParts(tracer, span)
+
+    def stage(self, name: str, since: float, until: float, **facts: float) -> None:
+        self._parts.add(name, since, until, **facts)
 
     def end(self, route: str, status: int) -> None:
         self._span.update_name(f"{self._span.name} {route}".strip())  # type: ignore[attr-defined]
@@ -72,5 +107,26 @@ class OtelTrace(Trace):
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
 
-    def _nanoseconds(self, at: float) -> int:
-        return int((at + self._offset) * NANOSECONDS)
+
+class OtelJobTrace(JobTrace):
+    """An attempt that is recorded."""
+
+    def __init__(self, tracer: Tracer, span: Span, job: Job) -> None:
+        self._span = span
+        self._name = PARTS.get(job.kind, "part")
+        self._parts = OtelParts(tracer, span)
+        self._count = 0
+
+    def part(self, since: float, until: float) -> None:
+        self._count += 1
+        if self._count <= MOST_PARTS:
+            self._parts.add(self._name, since, until)
+
+    def end(self, job: Job | None) -> None:
+        self._span.set_attribute("impasto.parts", self._count)
+        self._span.set_attribute("impasto.job_state", job.state if job else GONE)
+        if job and job.trouble:
+            self._span.set_attribute("impasto.problem", job.trouble.problem)
+            if job.trouble.problem == INTERNAL_ERROR:
+                self._span.set_status(StatusCode.ERROR)
+        self._span.end()

@@ -267,6 +267,7 @@ class Service:
             self.queue,
             limits,
             self._callbacks if settings.callback_hosts else None,
+            self.traces.begin_job,
             lambda state: self.metrics.jobs_ended.labels(state).inc(),
         )
 

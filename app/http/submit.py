@@ -17,6 +17,7 @@ from app.http.incoming import upload
 from app.http.problems import JOB_STORE_DOWN, JOBS_OFF, QUEUE_FULL, STORAGE_FULL, TYPES, Problem
 from app.http.service import Service
 from app.http.shown import address, job_info
+from app.http.traces import trace_of
 from app.jobs.callback import CallbackRefused, check_callback
 from app.jobs.folder import Unavailable
 from app.jobs.intake import KeyReused, NewFile, NewJob, NoRoom, TooManyJobs
@@ -127,6 +128,7 @@ def _read(request: Request, service: Service, form: Form, key: str) -> NewJob:
         owner=owner_of(request),
         key=key,
         callback=_callback(form, service),
+        traceparent=trace_of(request).traceparent,
     )
 
 

@@ -12,6 +12,7 @@ from app.jobs.control import Control
 from app.jobs.folder import DataFolder, bytes_in, keep_only
 from app.jobs.record import Advance, Job, Outcome, State, Trouble
 from app.jobs.store import Store, StoreDown, StoreFull
+from app.jobs.trace import JobTrace
 from app.jobs.work import Fault, Kind, Progress, Result, Stopped, Work
 from app.queue.work import StorageFull, WorkerDied, WorkFailed
 
@@ -26,7 +27,10 @@ WORKER_NOTE: Final = "waits: the network is being started again"
 
 
 class Attempt:
-    """Takes the steps of a job that was claimed. `show` is told how it stands; `most`: attempts without a part more."""
+    """Takes the steps of a job that was claimed.
+
+    `show` is told how it stands, `trace` of what is finished; `most`: attempts without a part more.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Attempt:
         control: Control,
         show: Callable[[Job], None],
         most: int,
+        trace: JobTrace,
     ) -> None:
         self._job = job
         self._kinds = kinds
@@ -47,12 +52,21 @@ class Attempt:
         self._control = control
         self._show = show
         self._most = most
-        self._since = time.monotonic()
+        self._trace = trace
+        self._since = self._finished = time.monotonic()
         self._done_before: float | None = None
         self._shown = self._written = 0.0
 
     def run(self) -> Job | None:
         """The job as it is left; None where it was forgotten meanwhile, or begun again by another."""
+        left = None
+        try:
+            left = self._run()
+        finally:
+            self._trace.end(left)
+        return left
+
+    def _run(self) -> Job | None:
         self._change(note="")
         try:
             self._data.take_over(self._job)
@@ -132,6 +146,8 @@ class Attempt:
             # What is begun anew, as by another engine, is further only once it is where it was.
             changes |= {"progress": advance, "parts": max(self._job.parts, progress.parts)}
         if further:
+            self._trace.part(self._finished, now)
+            self._finished = now
             changes |= {"attempts": 1, "bytes": bytes_in(self._folder)}
         if further or progress is None or now - self._shown >= SHOWN_SECONDS:
             self._shown = now

@@ -58,6 +58,7 @@ class NewJob:
     owner: str
     key: str
     callback: str
+    traceparent: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Intake:
             fingerprint=fingerprint,
             progress=Advance(total=plan.total, unit=plan.unit),
             callback=Callback(url=new.callback) if new.callback else None,
+            traceparent=new.traceparent,
             bytes=asked.bytes,
         )
         return Draft(job, plan.pixels)

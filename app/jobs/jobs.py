@@ -18,6 +18,7 @@ from app.jobs.record import Job, State
 from app.jobs.retention import Retention, tidy
 from app.jobs.runner import Runner
 from app.jobs.store import Store, StoreDown, StoreFull
+from app.jobs.trace import JobTrace
 from app.jobs.work import Kind
 from app.queue.batching import BatchingQueue
 
@@ -55,7 +56,8 @@ class Jobs:
     """Jobs, in the home that `open_home` opens, in a thread. Every method but `start` and `stop` raises Unavailable
     where it can't; those that ask its store, StoreDown where that does not answer.
 
-    `callbacks` makes what tells callers of their jobs' ends, None where nobody is told; `on_end` hears of each end.
+    `callbacks` makes what tells callers of their jobs' ends, None where nobody is told; `begin_trace` hears of each
+    attempt at a job, `on_end` of each end.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Jobs:
         queue: BatchingQueue,
         limits: Limits,
         callbacks: Callable[[Store], Callbacks] | None,
+        begin_trace: Callable[[Job], JobTrace],
         on_end: Callable[[State], None],
     ) -> None:
         self._open_home = open_home
@@ -72,6 +75,7 @@ class Jobs:
         self._queue = queue
         self._limits = limits
         self._callbacks = callbacks
+        self._begin_trace = begin_trace
         self._on_end = on_end
         self._here: _Open | None = None
         self._reason: Unavailable = Unavailable("the service is starting")
@@ -222,6 +226,7 @@ class Jobs:
             self.board,
             limits.at_once,
             limits.attempts,
+            self._begin_trace,
             self._note_end,
         )
         tasks = [asyncio.create_task(self._every(TIDY_SECONDS, tidy, home.store, home.folder, limits.retention))]

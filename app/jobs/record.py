@@ -115,7 +115,8 @@ class Job(_Kept):
     says what it waits for; `begun` counts how often it was begun, `attempts` how often since it last got a part
     further; `work` is its work's folder within the job's; `preview` is a file by its path within that; `bytes` what the
     job holds on disk; `version` goes up with every change that listeners hear of, by more than an attempt can come to
-    where it is begun again: what one saw of a lost attempt is older than all that follows.
+    where it is begun again: what one saw of a lost attempt is older than all that follows;
+    `traceparent` is the request it came by, as W3C Trace Context writes it.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Job(_Kept):
     trouble: Trouble | None = None
     outcome: Outcome | None = None
     callback: Callback | None = None
+    traceparent: str = ""
     preview: str = ""
     bytes: int = 0
     version: int = 0

@@ -15,6 +15,7 @@ from app.jobs.control import Control
 from app.jobs.folder import DataFolder
 from app.jobs.record import Job
 from app.jobs.store import Store, StoreDown
+from app.jobs.trace import JobTrace
 from app.jobs.turns import Turns
 from app.jobs.work import Kind
 from app.queue.batching import BatchingQueue
@@ -25,8 +26,8 @@ LEAVE_SECONDS: Final = 0.1
 class Runner:
     """Does what `turns` gives it, of which `at_once` at a time.
 
-    `attempts` is how often a job is begun without getting further; `on_end` hears of each that ended, in the event
-    loop's thread.
+    `attempts` is how often a job is begun without getting further; `begin_trace` hears of each time, in the job's
+    thread, `on_end` of each job that ended, in the event loop's.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Runner:
         board: Board,
         at_once: int,
         attempts: int,
+        begin_trace: Callable[[Job], JobTrace],
         on_end: Callable[[Job], None],
     ) -> None:
         self._store = store
@@ -48,6 +50,7 @@ class Runner:
         self._queue = queue
         self._board = board
         self._attempts = attempts
+        self._begin_trace = begin_trace
         self._on_end = on_end
         self._threads = ThreadPoolExecutor(at_once, "impasto-job")
         self._controls: dict[str, Control] = {}
@@ -106,7 +109,8 @@ class Runner:
 
     def _attempt(self, job: Job, control: Control) -> Job | None:
         """In a thread of its own."""
-        attempt = Attempt(job, self._kinds, self._store, self._folder, control, self._show, self._attempts)
+        trace = self._begin_trace(job)
+        attempt = Attempt(job, self._kinds, self._store, self._folder, control, self._show, self._attempts, trace)
         left = attempt.run()
         if left is None:
             self._let_go(job)

@@ -13,6 +13,7 @@ from app.jobs.attempt import Attempt
 from app.jobs.folder import DataFolder
 from app.jobs.record import Asked, Job, State
 from app.jobs.sqlite import SqliteStore
+from app.jobs.trace import JobTrace
 from app.jobs.work import Fault, Order, Painter, Plan, Progress, Result, Steps, Stopped
 from app.options import Options
 from app.queue.work import StorageFull, WorkerDied, WorkFailed
@@ -78,7 +79,8 @@ def attempt(folder: DataFolder, then: Callable[[], None], attempts: int = 0, mos
     assert claimed
     shown: list[Job] = []
     kinds = {"failing": Failing(then)}
-    left = Attempt(claimed, kinds, store, folder, Unstopped(), shown.append, most).run()  # type: ignore[arg-type]
+    control = Unstopped()
+    left = Attempt(claimed, kinds, store, folder, control, shown.append, most, JobTrace()).run()  # type: ignore[arg-type]
     assert left == store.get("a")
     assert left
     store.close()
