@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import IO
 
 import httpx
 
@@ -38,11 +39,24 @@ def running(module: str, ready_path: str, *arguments: str) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)  # workers that outlive their server
 
 
-def started(module: str, ready_path: str, *arguments: str) -> "tuple[subprocess.Popen[bytes], str]":
-    """The same, for whoever ends it: the process, ready, and its base URL."""
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Processes that are started meanwhile have these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def started(
+    module: str, ready_path: str, *arguments: str, log: IO[bytes] | None = None
+) -> "tuple[subprocess.Popen[bytes], str]":
+    """The same, for whoever ends it: the process, ready, and its base URL. Its standard error may go to a `log`."""
     port = free_port()
     command = [sys.executable, "-m", module, *arguments, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     while True:
         if process.poll() is not None:
