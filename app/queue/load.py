@@ -12,7 +12,7 @@ from app.queue.work import Line, Priority
 REMEMBERED_SECONDS: Final = 10.0
 REMEMBERED: Final = 64
 TELLING: Final = 8  # fewer say nothing of the next
-ARRIVAL_SECONDS: Final = 45.0
+ARRIVAL_SECONDS: Final = (10.0, 45.0)
 CLOSE: Final = 1.001  # of an estimate that comes nearer by being made again
 
 
@@ -82,30 +82,36 @@ class Load:
 
 
 class Arrivals:
-    """Work let in of late, by line and client: a mean that forgets within some multiples of ARRIVAL_SECONDS."""
+    """Work let in of late, by line and client: the larger of a mean that forgets soon, and sees a rush when it begins,
+    and of one that forgets late, and does not take a lull for the end of it."""
 
     def __init__(self) -> None:
-        self._lines: dict[Line, dict[str, tuple[float, float]]] = {}  # when the last came, and the sum that fades
+        # When the last came, and its pixels and those before, faded by either's time.
+        self._lines: dict[Line, dict[str, tuple[float, float, float]]] = {}
 
     def add(self, line: Line, pixels: float, client: str) -> None:
         """Note an item."""
         now, of_clients = time.monotonic(), self._lines.setdefault(line, {})
-        of_clients[client] = (now, _faded(of_clients.get(client, (now, 0.0)), now) + pixels)
+        soon, late = _faded(of_clients.get(client, (now, 0.0, 0.0)), now)
+        of_clients[client] = (now, soon + pixels, late + pixels)
 
     def rates(self) -> dict[Line, dict[str, float]]:
         """Content pixels a second."""
         now = time.monotonic()
         for line, of_clients in self._lines.items():
-            self._lines[line] = {one: came for one, came in of_clients.items() if _faded(came, now) >= 1}
+            self._lines[line] = {one: came for one, came in of_clients.items() if _faded(came, now)[1] >= 1}
         return {
-            line: {one: _faded(came, now) / ARRIVAL_SECONDS for one, came in of_clients.items()}
+            line: {
+                one: max(pixels / seconds for pixels, seconds in zip(_faded(came, now), ARRIVAL_SECONDS, strict=True))
+                for one, came in of_clients.items()
+            }
             for line, of_clients in self._lines.items()
         }
 
 
-def _faded(came: tuple[float, float], now: float) -> float:
-    at, pixels = came
-    return pixels * math.exp((at - now) / ARRIVAL_SECONDS)
+def _faded(came: tuple[float, float, float], now: float) -> tuple[float, float]:
+    at, soon, late = came
+    return soon * math.exp((at - now) / ARRIVAL_SECONDS[0]), late * math.exp((at - now) / ARRIVAL_SECONDS[1])
 
 
 class RecentSizes:
