@@ -145,9 +145,10 @@ class Attempt:
             )
             # What is begun anew, as by another engine, is further only once it is where it was.
             changes |= {"progress": advance, "parts": max(self._job.parts, progress.parts)}
-        if further:
+        if progress is not None and int(progress.parts) > int(self._job.parts):
             self._trace.part(self._finished, now)
             self._finished = now
+        if further:
             changes |= {"attempts": 1, "bytes": bytes_in(self._folder)}
         if further or progress is None or now - self._shown >= SHOWN_SECONDS:
             self._shown = now
