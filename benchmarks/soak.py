@@ -240,9 +240,9 @@ def main() -> None:
     asked = parser.parse_args()
 
     def keep(found: dict[str, Any]) -> None:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(json.dumps(found, indent=1))
 
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
     first, *others = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(others or [first]))
     with tempfile.TemporaryDirectory() as folder, asked.out.with_suffix(".log").open("wb+") as log:
