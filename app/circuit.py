@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 PAUSE_SECONDS: Final = 1.0
@@ -21,6 +22,7 @@ class Circuit:
         self._pause = PAUSE_SECONDS
         self._closed = True
         self._next = 0.0
+        self._failed = 0.0
 
     @property
     def closed(self) -> bool:
@@ -38,9 +40,12 @@ class Circuit:
             self._next = now + self._pause
             return True
 
-    def succeeded(self) -> None:
-        """A call went well."""
+    def succeeded(self, since: float = inf) -> None:
+        """A call went well, which began at `since` on the clock of time.monotonic: it says nothing where another has
+        failed in the meantime."""
         with self._lock:
+            if not self._closed and since < self._failed:
+                return
             was_closed, self._closed, self._pause = self._closed, True, PAUSE_SECONDS
         if not was_closed:
             self._on_change(None)
@@ -50,6 +55,7 @@ class Circuit:
         with self._lock:
             was_closed, self._closed = self._closed, False
             self._pause = PAUSE_SECONDS if was_closed else min(2 * self._pause, LONGEST_PAUSE)
-            self._next = time.monotonic() + self._pause
+            self._failed = time.monotonic()
+            self._next = self._failed + self._pause
         if was_closed:
             self._on_change(error)

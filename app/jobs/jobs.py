@@ -165,6 +165,8 @@ class Jobs:
         """A job as it is now."""
         here = self._open()
         job = await asyncio.to_thread(here.home.store.get, id)
+        if job and here.home.shared and id not in here.runner.running:
+            self.board.hear(job)  # for whoever listens: it may be gone before it is looked for the next time
         return self._newest(here, job) if job else None
 
     async def page(self, owner: str, limit: int, before: str | None) -> list[Job]:

@@ -1,6 +1,7 @@
 """procrastinate's job manager for a worker that outlives the loss of its database, and of its own heartbeat."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -69,6 +70,7 @@ class Manager(JobManager):
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Turn | None:
         """The next turn, None where there is none or nobody answers: the worker asks again in a moment."""
+        since = time.monotonic()
         try:
             turn = await self._left_over() if self._unsure else None
             self._unsure = False
@@ -82,7 +84,7 @@ class Manager(JobManager):
             else:
                 raise
             return None
-        self._circuit.succeeded()
+        self._circuit.succeeded(since)
         if turn and turn.id is not None:
             self._held.add(turn.id)
         return turn
@@ -135,6 +137,7 @@ class Manager(JobManager):
 
     async def _patiently(self, question: Callable[[], Awaitable[T]]) -> T:
         while True:
+            since = time.monotonic()
             try:
                 answer = await question()
             except ConnectorException as error:
@@ -143,5 +146,5 @@ class Manager(JobManager):
                 self._circuit.failed(error.__cause__ or error)  # type: ignore[arg-type]
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                self._circuit.succeeded()
+                self._circuit.succeeded(since)
                 return answer

@@ -178,6 +178,7 @@ class PostgresStore:
             return
         if not self._circuit.may_try():
             raise StoreDown("the store of jobs does not answer")
+        since = time.monotonic()
         try:
             with self._pool.connection() as connection:
                 self._mine.connection = connection
@@ -194,7 +195,7 @@ class PostgresStore:
                 raise
             self._circuit.failed(cause)
             raise StoreDown(f"the store of jobs does not answer ({type(cause).__name__})") from None
-        self._circuit.succeeded()
+        self._circuit.succeeded(since)
 
     def _read_clock(self, connection: Connection) -> None:
         now = time.monotonic()
