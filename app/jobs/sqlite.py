@@ -53,7 +53,7 @@ class SqliteStore:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with self._lock:
+        with self._writing():
             yield
 
     def add(self, job: Job) -> Job:
@@ -141,8 +141,11 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction, on disk at its end, or nothing of it."""
+        """A transaction, on disk at its end, or nothing of it; part of the one this thread is in, where it is."""
         with self._lock:
+            if self._database.in_transaction:
+                yield
+                return
             try:
                 self._database.execute("BEGIN IMMEDIATE")
                 yield
