@@ -119,6 +119,13 @@ class TrainingOptions:
     cache: Path | None = _in(
         "Data", FILE, None, "Folder for what is known of pictures, which all runs share. [$XDG_CACHE_HOME/impasto]"
     )
+    drawn: float = _in(
+        "Data",
+        Number(min=0, max=1),
+        0.0,
+        "Part of the styles that are drawn by program: flat colours, gradients, flags, line drawings, textures of one "
+        "hue.",
+    )
     seed: int = _in("Data", COUNT, 0, "Same seed, same pictures, same machine: same numbers.")
 
     encoder: Literal["vgg16", "vgg19", "resnet50"] = _in(
@@ -222,6 +229,12 @@ class TrainingOptions:
         Number(min=0, max=1),
         0.25,
         "Part of a batch in its own style, up to --refresh and all but one.",
+    )
+    plain_weight: float = _in(
+        "Losses", AMOUNT, 0.0, "Weight of flat colours: tiny pictures of one colour come back, at next to no cost."
+    )
+    colour_weight: float = _in(
+        "Losses", AMOUNT, 0.0, "Weight of colours: means and deviations of R, G, B and of their differences."
     )
     total_variation_weight: float = _in("Losses", AMOUNT, 0.05, "Weight of total variation: less noise, less detail.")
     grid_weight: float = _in("Losses", AMOUNT, 5000.0, "Weight of what repeats every 8 pixels, as rows of dots do.")

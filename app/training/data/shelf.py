@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from app.evaluation.pictures import read
 from app.images.errors import ImageError
 from app.training.data.splits import Source
 from app.training.errors import TrainingError
@@ -139,11 +138,11 @@ class Shelf:
                 raise TrainingError(f"{sources[0].path}: can no longer be read, nor can the others; are they there?")
 
     def _read(self, group: int, index: int) -> Levels | None:
-        path = self._groups[group][index].path
+        source = self._groups[group][index]
         try:
-            levels = _levels(read(path, self._read_at))
+            levels = _levels(source.read(self._read_at))
         except (OSError, ImageError) as error:
-            logger.warning("%s is no longer readable (%s); it is left out", path, error)
+            logger.warning("%s is no longer readable (%s); it is left out", source.path, error)
             return None
         return Levels(levels.pixels.pin_memory(), levels.sides) if self._device.type == "cuda" else levels
 

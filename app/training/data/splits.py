@@ -4,7 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.evaluation.pictures import pictures_in
+from torch import Tensor
+
+from app.evaluation.pictures import pictures_in, read
 from app.training.data.index import Index
 from app.training.errors import TrainingError
 
@@ -16,6 +18,10 @@ class Source:
     path: Path
     height: int
     width: int
+
+    def read(self, long_side: int) -> Tensor:
+        """uint8 (3, H, W), reduced to this where it is larger. Raises OSError or ImageError."""
+        return read(self.path, long_side)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,10 @@ from app.cores import available_cores
 from app.evaluation.encoders import TapEncoder
 from app.network.decoder import Decoder
 from app.training import checkpoint
+from app.training.data.drawn import COUNT, drawn
 from app.training.data.seeds import seed_of
 from app.training.data.shelf import Shelf
-from app.training.data.splits import Splits
+from app.training.data.splits import Source, Splits
 from app.training.errors import TrainingError
 from app.training.loop.curves import Curves
 from app.training.loop.validation import Validation
@@ -223,7 +224,9 @@ class Run:
             gpu = device.type == "cuda"
             memory = int(PART_OF_A_GPU * torch.cuda.mem_get_info(device)[1]) if gpu else PICTURE_MEMORY
         read_at = max(READ_AT, 2 * self.largest)
-        groups = (self.content.train, self.style.train)
+        groups: list[Sequence[Source]] = [self.content.train, self.style.train]
+        if options.drawn:
+            groups.append(drawn(COUNT, options.seed))
         threads = options.workers or available_cores()
         return Shelf(groups, read_at, memory, device, threads, seed_of(options.seed, "shelf"), turned)
 

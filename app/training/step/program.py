@@ -13,6 +13,7 @@ from app.training.data.seeds import generator
 from app.training.data.shelf import Shelf
 from app.training.options import TrainingOptions
 from app.training.schedule import Phase
+from app.training.step.colours import COLOUR_CHANNELS, plain_colours
 from app.training.step.trainer import Losses, Trainer
 
 # Part of the styles that are photographs changed in the same way; `pool` lends unchanged ones beside.
@@ -41,7 +42,7 @@ class Program:
         self.phase = phase
         self.shelf = shelf
         options = trainer.options
-        channels = sum(trainer.encoder.channels)
+        channels = COLOUR_CHANNELS + sum(trainer.encoder.channels)
         capacity = _capacity(options, phase)
         self.pool = Pool(capacity, phase.fresh, phase.size, channels, phase.inverts, trainer.device)
         self._seed = options.seed
@@ -65,13 +66,16 @@ class Program:
             wished = int(phase.batch * options.identity_share + float(torch.rand((), generator=random)))
             own = min(wished, phase.fresh, phase.batch - 1)
             table |= self.pool.choose(phase.batch, own, random)
+        if options.plain_weight and not phase.inverts:
+            table["plain"] = plain_colours(random)
         table |= {"mix": torch.rand(phase.fresh, generator=random), "numbers": self.trainer.numbers(step, rate)}
         return Choice(table, own)
 
     def run(self, table: Table, own: int) -> Losses:
         """Take a step, but for `Trainer.settle`: `table` as it was chosen, on the device."""
         newest = self.add(table)
-        return self.trainer.step(self.phase, newest, self.batch(table, own), table["numbers"], table["mix"])
+        plain = table.get("plain")
+        return self.trainer.step(self.phase, newest, self.batch(table, own), table["numbers"], table["mix"], plain)
 
     def add(self, table: Table) -> Encoded:
         """Make a table's crops, encode them, and put them into the pool."""
@@ -90,9 +94,12 @@ class Program:
         self.shelf.turn(fresh)
         random = generator(self._seed, self.phase.size, number)
         chances = torch.rand(2 * fresh, CHANCES, generator=random)
-        contents, styles = self.shelf.filled
+        contents, styles, *drawn = self.shelf.filled
         photos = torch.rand(fresh, generator=random) < self._photos
         lent = torch.where(photos, _any(contents, fresh, random), _any(styles, fresh, random))
+        for slots in drawn:
+            chosen = torch.rand(fresh, generator=random) < self.trainer.options.drawn
+            lent = torch.where(chosen, _any(slots, fresh, random), lent)
         return {"slots": torch.cat([_any(contents, fresh, random), lent]), "chances": chances} | self.pool.place()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from app.evaluation import metrics
 from app.evaluation.device import resident
@@ -21,6 +22,7 @@ from app.training.errors import TrainingError
 from app.training.options import BETAS, TrainingOptions, decays
 from app.training.schedule import Phase, ema_decay
 from app.training.step import losses
+from app.training.step.colours import COLOUR_CHANNELS, colour_moments, plain_pictures
 from app.training.step.critic import Critic, critic_loss
 from app.training.step.initial import revive, standardize
 from app.training.step.soap import Soap
@@ -93,17 +95,27 @@ class Trainer:
             group["lr"] = rate * group["times"]
         return torch.tensor([*self.optimizer.numbers(), 1 - ema_decay(self.options, step)])
 
-    def step(self, phase: Phase, newest: Encoded, batch: Batch | Pairs, numbers: Tensor, mix: Tensor) -> Losses:
+    def step(
+        self,
+        phase: Phase,
+        newest: Encoded,
+        batch: Batch | Pairs,
+        numbers: Tensor,
+        mix: Tensor,
+        plain: Tensor | None = None,
+    ) -> Losses:
         """Take one step, but for `settle`; returns losses, unweighted, and the gradient's norm before clipping.
 
-        `mix` (n,), chances for the critic. Raises NonFinite on a CPU, and then has changed nothing; a GPU leaves the
-        weights alone from then on, and `means` raises it.
+        `mix` (n,), chances for the critic; `plain` (m, 3), flat colours that are to come back. Raises NonFinite on a
+        CPU, and then has changed nothing; a GPU leaves the weights alone from then on, and `means` raises it.
         """
         if isinstance(batch, Pairs):
             with self._autocast():
                 results, values = self._inverting(batch.features, batch.wanted)
         else:
             results, values = self._stylising(newest.pictures[: batch.own], newest.taps, batch, phase)
+        if plain is not None:
+            values["plain"] = self._plain(plain)
         total = torch.stack([self._weight(name) * value for name, value in values.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -210,7 +222,15 @@ class Trainer:
 
     def _encoded(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
         taps = self.encoder.taps(pictures)
-        return taps, metrics.statistics(taps)
+        return taps, torch.cat([colour_moments(pictures), metrics.statistics(taps)], 2)
+
+    def _plain(self, colours: Tensor) -> Tensor:
+        wanted = plain_pictures(colours)
+        with self._autocast():
+            with torch.no_grad():
+                features = self.encoder.taps(wanted)[-1]
+            results = self.decoder(features)
+        return losses.pixel_identity(results.float(), wanted)
 
     def _inverted(self, features: Tensor, wanted: Tensor) -> tuple[Tensor, Losses]:
         results = self.decoder(features).float()
@@ -227,6 +247,7 @@ class Trainer:
             taps = self.encoder.taps(results[unseen:].clamp(*SEEN))
         results = results.float()
         wanted = batch.wanted[unseen:, :, -sum(self.encoder.channels) :]
+        colours = batch.wanted[unseen:, :, inner : inner + COLOUR_CHANNELS]
         values = {
             "content": metrics.content_loss(taps[-1], target[unseen:]),
             "style": metrics.style_loss(metrics.statistics(taps), wanted, self.encoder.channels),
@@ -234,6 +255,8 @@ class Trainer:
             "grid": losses.grid(results),
             "range": losses.out_of_range(results),
         }
+        if self.options.colour_weight:
+            values["colour"] = F.mse_loss(colour_moments(results[unseen:]), colours)
         if len(own):
             # Weighed by how many there are, so that a batch with one more of them counts for more.
             part = len(own) / (phase.batch * self.options.identity_share)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Generator
+from tqdm import tqdm
 
 from app.evaluation.device import chosen_device
 from app.evaluation.encoders import load_encoder
@@ -18,6 +19,7 @@ from app.training import checkpoint
 from app.training.data.index import Index
 from app.training.data.splits import split
 from app.training.errors import TrainingError
+from app.training.loop import run as loop
 from app.training.loop.run import Run
 from app.training.options import CROPS, TrainingOptions, crop_shares, decays, decoder_layout
 from app.training.schedule import Phase
@@ -334,3 +336,25 @@ def test_the_decoders_file_tells_what_adain_is_held_to(
     assert continued(TrainingOptions(), weights).adain_gain == (gain or None)
     assert continued(TrainingOptions(adain_gain=5), weights).adain_gain == 5
     assert continued(TrainingOptions(adain_gain=0, partial_adain="all"), weights).adain_gain is None
+
+
+def test_flat_colours_and_the_colours_of_styles_are_learned_where_asked(tmp_path: Path) -> None:
+    folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
+    given = {"steps": 40, "learning_rate": 3e-3, "warmup": 2, "inversion_share": 0, "optimizer": "adam"}
+    run = _run(tmp_path / "run", *folders, **given, plain_weight=100, colour_weight=300)
+    found = _watched(run)
+    for name in ("plain", "colour"):
+        values = [float(losses[name]) for losses in found]
+        assert sum(values[-8:]) < 0.8 * sum(values[:8])
+    assert not {"plain", "colour"} & _watched(_run(tmp_path / "bare", *folders, steps=1, inversion_share=0))[0].keys()
+
+
+def test_styles_drawn_by_program_are_as_many_as_asked_for(
+    tmp_path: Path, contents: Path, styles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "COUNT", 10)
+    run = _run(tmp_path, contents, styles, steps=1, drawn=0.5, batch=1, pool=1)
+    program, *_ = next(run._programs(tqdm(disable=True)))
+    assert [len(slots) for slots in program.shelf.filled] == [8, 6, 10]
+    chosen = torch.cat([program._crops(number)["slots"][-1:] for number in range(400)])
+    assert 0.4 < float((chosen >= 14).float().mean()) < 0.6
