@@ -35,7 +35,7 @@ def test_colour_moments_tell_what_red_green_and_blue_have_in_common() -> None:
 def test_one_hue_from_dark_to_light_differs_from_another_of_the_same_lightness() -> None:
     """What only means and deviations of R, G and B would not tell: hues that vary with each other or against."""
     ramp = torch.linspace(0, 1, 64).view(1, 1, 8, 8)
-    grey, opposed = ramp.expand(1, 3, 8, 8), torch.cat([ramp, ramp.flip(3), ramp], 1)
+    grey, opposed = ramp.expand(1, 3, 8, 8), torch.cat([ramp, ramp.flip(2, 3), ramp], 1)
     one, other = colour_moments(grey), colour_moments(opposed)
     torch.testing.assert_close(one[..., :3], other[..., :3])
     assert float((one - other)[:, 1, 3:].abs().max()) > 0.1
