@@ -354,6 +354,7 @@ def test_styles_drawn_by_program_are_as_many_as_asked_for(
 ) -> None:
     monkeypatch.setattr(loop, "COUNT", 10)
     run = _run(tmp_path, contents, styles, steps=1, drawn=0.5, batch=1, pool=1)
+    run._course = run._begun()
     program, *_ = next(run._programs(tqdm(disable=True)))
     assert [len(slots) for slots in program.shelf.filled] == [8, 6, 10]
     chosen = torch.cat([program._crops(number)["slots"][-1:] for number in range(400)])
