@@ -340,8 +340,8 @@ def test_the_decoders_file_tells_what_adain_is_held_to(
 
 def test_flat_colours_and_the_colours_of_styles_are_learned_where_asked(tmp_path: Path) -> None:
     folders = [fill(tmp_path / name, 1, seed, side=32) for seed, name in enumerate(("photo", "painting"))]
-    given = {"steps": 40, "learning_rate": 3e-3, "warmup": 2, "inversion_share": 0, "optimizer": "adam"}
-    run = _run(tmp_path / "run", *folders, **given, plain_weight=100, colour_weight=300)
+    given = {"steps": 60, "learning_rate": 3e-3, "warmup": 2, "inversion_share": 0, "batch": 2}
+    run = _run(tmp_path / "run", *folders, **given, widths="64,64/32/16/16", plain_weight=1000, colour_weight=300)
     found = _watched(run)
     for name in ("plain", "colour"):
         values = [float(losses[name]) for losses in found]
