@@ -20,7 +20,7 @@ from app.configured import configured_engine
 from app.engine.base import Engine
 from app.engine.create import engine_devices
 from app.http import inference_protocol
-from app.http.access import Access
+from app.http.access import Access, without_open_keys
 from app.http.cors import Cors
 from app.http.gate import Gate, Unforeseen, asked_method
 from app.http.jobs import router as jobs_router
@@ -89,7 +89,7 @@ def create_app(settings: Settings | None = None, make_engine: Callable[[], Engin
     )
     app.state.service = service
     document = app.openapi
-    app.openapi = cache(lambda: completed(document()))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: without_open_keys(completed(document()), settings.open_to_all))  # type: ignore[method-assign]
     app.include_router(router)
     app.include_router(inference_protocol.router)
     app.include_router(jobs_router)

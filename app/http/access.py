@@ -1,6 +1,7 @@
 """Who may ask, and how much: every request passes here before its body is read."""
 
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -22,6 +23,25 @@ OPEN_PATHS: Final = {
 SCHEME: Final = "bearer "
 
 
+def is_open(method: str, path: str, open_to_all: Collection[str]) -> bool:
+    """Whether a request to `path` below the root path needs no key; `open_to_all` as in the setting of that name."""
+    known = ALWAYS_OPEN + sum((OPEN_PATHS[name] for name in open_to_all), ())
+    if any(path == one or path.startswith(f"{one}/") for one in known):
+        return True
+    # What the page shows before it is asked for anything.
+    pictures = path.startswith("/styles/") and path.endswith(("/picture", "/thumbnail"))
+    return "page" in open_to_all and method == "GET" and (path in ("/", "/styles", "/favicon.ico") or pictures)
+
+
+def without_open_keys(document: dict[str, Any], open_to_all: Collection[str]) -> dict[str, Any]:
+    """An OpenAPI document that asks for a key where the service does, and only there."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if is_open(method.upper(), path, open_to_all):
+                operation.pop("security", None)
+    return document
+
+
 class Access:
     """Names the client in `scope["state"]["client"]`, or refuses: 401 without a key, 429 over a limit.
 
@@ -31,8 +51,6 @@ class Access:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app = app
         self._service = service
-        self._open = ALWAYS_OPEN + sum((OPEN_PATHS[name] for name in service.settings.open_to_all), ())
-        self._page_open = "page" in service.settings.open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,17 +74,10 @@ class Access:
             return Client(address, False, requests or None, megapixels or None)
         key = _key(Headers(scope=scope))
         client = keys.client(key) if key else None
-        if client is None and not self._is_open(scope):
+        path = scope["path"].removeprefix(scope["root_path"])
+        if client is None and not is_open(scope["method"], path, settings.open_to_all):
             raise self._unauthorized(key)
         return client or Client(address)
-
-    def _is_open(self, scope: Scope) -> bool:
-        path = scope["path"].removeprefix(scope["root_path"])
-        if any(path == known or path.startswith(f"{known}/") for known in self._open):
-            return True
-        # What the page shows before it is asked for anything.
-        pictures = path.startswith("/styles/") and path.endswith(("/picture", "/thumbnail"))
-        return self._page_open and scope["method"] == "GET" and (path in ("/", "/styles", "/favicon.ico") or pictures)
 
     def _unauthorized(self, key: str) -> Problem:
         self._service.metrics.unauthorized.inc()

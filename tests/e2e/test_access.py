@@ -1,5 +1,6 @@
 """Who may ask, and how much: keys, limits, and whose X-Forwarded-For counts."""
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,15 @@ def test_what_is_open_needs_no_key(guarded: Server) -> None:
     )
     for path in (*paths, f"/{style['picture']}", f"/{style['thumbnail']}"):
         assert guarded.client.get(path).status_code == 200, path
+
+
+def test_the_document_says_which_routes_need_a_key(guarded: Server) -> None:
+    paths = guarded.client.get("/openapi.json").json()["paths"]
+    told = {(path, method): "security" in of for path, methods in paths.items() for method, of in methods.items()}
+    assert set(told.values()) == {True, False}
+    for (path, method), needs_key in told.items():
+        answer = guarded.client.request(method, re.sub("{.*?}", "x", path))
+        assert (answer.status_code == 401) == needs_key, (method, path)
 
 
 def test_the_refusal_comes_before_the_upload_and_pages_can_read_it(guarded: Server) -> None:
