@@ -12,9 +12,10 @@ from typing import Final
 
 import click
 
-NAMES: Final = ("images", "form", "keyframes", "videos", "weights")
-SOURCES: Final = ["app", "PIL", "python_multipart"]  # whose branches guide the fuzzer; libraries in C are not seen into
-LONGEST: Final = {"images": 20_000, "form": 8_000, "keyframes": 4_000, "videos": 20_000, "weights": 4_000}
+NAMES: Final = ("images", "form", "keyframes", "videos", "archives", "weights")
+# Whose branches guide the fuzzer; libraries in C are not seen into.
+SOURCES: Final = ["app", "PIL", "python_multipart", "zipfile"]
+LONGEST: Final = dict(zip(NAMES, (20_000, 8_000, 4_000, 20_000, 3_000, 4_000), strict=True))
 SLOW_SECONDS: Final = 10.0  # of the processor, for one input
 HANGS_SECONDS: Final = 120  # of the clock
 MOST_MEGABYTES: Final = 3000
@@ -48,6 +49,7 @@ def main(target: str, minutes: float, folder: Path, more: tuple[Path, ...], seed
     form       multipart bodies, cut into chunks, and the fields in them
     keyframes  JSON of a video's keyframes
     videos     video files: their header and first frames
+    archives   zip archives of photos, with small limits
     weights    safetensors files of weights
 
     Each input that gets anything but a documented answer is kept in FOLDER/TARGET/findings, with a traceback where

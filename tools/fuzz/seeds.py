@@ -1,9 +1,11 @@
 """What a fuzzer begins with: small sound files of every kind, so that it need not find out by chance what they are."""
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 
 import httpx
 import numpy as np
@@ -75,6 +77,27 @@ def videos() -> Iterator[bytes]:
         yield saved(first, format, save_all=True, append_images=others, duration=40)
 
 
+def archives() -> Iterator[bytes]:
+    """Zip archives, stored and deflated, with folders, other files, names that are no paths, and one in parts."""
+    picture = saved(Image.fromarray(SMALL[:8, :8]), "png")
+    for method in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA):
+        yield _zip({"a/one.png": picture, "two.jpg": picture, "a/": b"", "notes.txt": b"text"}, method)
+    yield _zip({"../up.png": picture, "C:\\a.png": picture, "\u20ac.png": picture, "A.PNG": picture, "a.png": picture})
+    yield _zip({})
+    with io.BytesIO() as file:
+        with ZipFile(file, "w") as archive, archive.open("large.png", "w", force_zip64=True) as one:
+            one.write(picture)
+        yield file.getvalue()
+
+
+def _zip(files: dict[str, bytes], method: int = ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with ZipFile(file, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
 def weights() -> Iterator[bytes]:
     """Two convolutions, with and without what follows them."""
     tensors = {
@@ -93,5 +116,6 @@ SEEDS: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "form": forms,
     "keyframes": keyframes,
     "videos": videos,
+    "archives": archives,
     "weights": weights,
 }

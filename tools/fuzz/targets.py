@@ -21,7 +21,10 @@ from app.http.fields import FILE_FIELDS, read_fields
 from app.http.forms import Form, read_form
 from app.http.problems import Problem, problem_response
 from app.images.decode import decode, decode_mask, decode_style, decode_trimmed
-from app.images.errors import ImageError
+from app.images.errors import ImageError, UnreadableImage
+from app.jobs.archive import ArchiveLimits, is_archive, opened
+from app.jobs.names import Names
+from app.jobs.work import Fault, Upload
 from app.network.weights import WeightsError, read_weights
 from app.settings import Settings
 from app.styles.library import StyleLibrary
@@ -37,6 +40,7 @@ SCRATCH: Final = Path(tempfile.mkdtemp(prefix="impasto-fuzz-"))
 BOUNDARY: Final = b"b"
 TYPES: Final = [b"multipart/form-data; boundary=b", b'multipart/form-data; boundary="b"']
 FILE_BYTES: Final = 2000
+PHOTOS: Final = 5
 PLACE: Final = re.compile(rb" at \d+")  # python-multipart counts from a chunk's beginning
 
 warnings.simplefilter("ignore")  # Pillow warns of what it then raises for
@@ -160,6 +164,35 @@ def videos(data: bytes) -> None:
         _answered_text(str(error))
 
 
+def archives(data: bytes) -> None:
+    """A zip archive of photos: its list, what is unpacked of it, and the names of the results."""
+    path = SCRATCH / "archive"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        if not is_archive(file):
+            return
+    try:
+        with opened(Upload("content", path), ArchiveLimits(PHOTOS, FILE_BYTES, PHOTOS * FILE_BYTES)) as contents:
+            assert 0 < len(contents.photos) <= PHOTOS
+            names = Names()
+            results = [names.new(one.name, ".jpg") for one in contents.photos]
+            assert len({name.casefold() for name in results}) == len(results), results
+            for name in results:
+                assert not set(name.split("/")) & {"", ".", ".."}, name
+            for one in contents.photos:
+                try:
+                    with one.open() as photo:
+                        assert len(photo.read()) <= FILE_BYTES
+                except UnreadableImage as error:
+                    assert str(error).endswith("."), error
+            for line in contents.report:
+                line.encode()
+                assert line.isprintable(), line
+    except Fault as fault:
+        assert fault.problem in ("unreadable-archive", "file-too-large", "invalid-request"), fault
+        fault.detail.encode()
+
+
 def weights(data: bytes) -> None:
     """A safetensors file of weights, and what its metadata say."""
     path = SCRATCH / "weights.safetensors"
@@ -178,5 +211,6 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "form": form,
     "keyframes": keyframes,
     "videos": videos,
+    "archives": archives,
     "weights": weights,
 }
