@@ -11,6 +11,7 @@ import struct
 import time
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -36,7 +37,11 @@ MEAN_PIXELS = sum(part * side * side for side, part in SIZES.items()) + NEW_STYL
 
 @dataclass
 class Tally:
-    """What became of the requests. `pixels` are those the network read for good ones answered 200, of `offered`."""
+    """What became of the requests.
+
+    `pixels` are those the network read for what was answered 200, jobs and the quick answers to who would have hung up
+    included; `offered` are those of good photos.
+    """
 
     sent: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
@@ -179,21 +184,23 @@ class Crowd:
         """Hang up amid the upload, or while waiting for the answer; half of the times by a reset."""
         kind = "hung up uploading" if uploading else "hung up waiting"
         self.tally.sent[kind] += 1
-        _, files, fields, _ = self._photo()
+        _, files, fields, pixels = self._photo()
         request = httpx.Request("POST", self._url + "/stylize", files=files, data=fields)
         body = request.read()
         lines = [f"{name}: {value}" for name, value in request.headers.items()]
         head = "\r\n".join(["POST /stylize HTTP/1.1", *lines, "", ""]).encode()
         address = urlsplit(self._url)
         try:
-            _, writer = await asyncio.open_connection(
+            reader, writer = await asyncio.open_connection(
                 address.hostname, address.port, local_addr=(f"127.0.0.{2 + self._chance.randrange(CLIENTS)}", 0)
             )
         except OSError as error:
             self.tally.fault("lost", f"{kind}: {error!r}")
             return
         writer.write(head + (body[: self._chance.randrange(len(body))] if uploading else body))
-        await asyncio.sleep(self._chance.uniform(0, 1 if uploading else 4))
+        with suppress(TimeoutError, ConnectionError):
+            status = await asyncio.wait_for(reader.readline(), self._chance.uniform(0, 1 if uploading else 4))
+            self.tally.pixels += pixels if b" 200 " in status else 0
         if self._chance.random() < 0.5:
             writer.transport.abort()
         writer.close()

@@ -1,8 +1,9 @@
 """An hour at twice the capacity: memory, descriptors, goodput, and whether anybody was lost or told a wrong thing.
 
 The server has the first core to itself, whoever sends the others. The capacity is what eight clients get who each send
-their next photo when they have their last, of the same mix, before the load and after it. Then photos arrive at random,
-twice as many as that, with bad files, clients that hang up and jobs beside them (benchmarks/mixed.py).
+their next photo when they have their last, of the same mix. Then photos arrive at random, twice as many as that, with
+bad files, clients that hang up and jobs beside them (benchmarks/mixed.py). The load comes in rounds, and the capacity
+is measured before and after each, since what else runs on a machine changes within an hour.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,7 @@ OVER = 2.0
 CLOSED_CLIENTS = 8
 JOB_SECONDS = 60.0
 SAMPLE_SECONDS = 5.0
-RECENT_SECONDS = 300.0
+ROUND_SECONDS = 600.0
 # Styles that are uploaded fill what is kept of them within minutes: what grows after that is something else.
 OPTIONS = ("--threads", "1", "--style-cache-bytes", "1000000")
 
@@ -84,9 +85,11 @@ async def capacity(crowd: Crowd, pid: int, seconds: float) -> dict[str, float]:
     return found
 
 
-async def arrivals(crowd: Crowd, seconds: float, seed: int, tick: Callable[[float], float]) -> None:
-    """For `seconds`, as many good photos a second as `tick` says on average, and the others of the mix beside them."""
-    chance = random.Random(seed)  # noqa: S311
+async def arrivals(crowd: Crowd, seconds: float, chance: random.Random, tick: Callable[[float], float]) -> None:
+    """For `seconds`, as many good photos a second as `tick` says on average, and the others of the mix beside them.
+
+    Ends when all are answered.
+    """
     async with asyncio.TaskGroup() as running:
         since = time.perf_counter()
         due, next_job, next_tick, rate = since, since, since, 1.0
@@ -100,47 +103,67 @@ async def arrivals(crowd: Crowd, seconds: float, seed: int, tick: Callable[[floa
             due += chance.expovariate(rate / GOOD)
             await asyncio.sleep(due - time.perf_counter())
             running.create_task(crowd.arrive())
-        tick(seconds)
 
 
 async def soak(
     url: str, pid: int, log: IO[bytes], asked: argparse.Namespace, keep: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Capacity, load, capacity, and what is left when nobody asks any longer."""
+    """A warm-up, and then rounds of load between measurements of the capacity; what is left when nobody asks."""
     samples: list[dict[str, float]] = []
-    found: dict[str, Any] = {"processor": processor(), "seed": asked.seed, "samples": samples}
-    total = asked.warm_up + 3600 * asked.hours
+    rounds: list[dict[str, float]] = []
+    capacities: list[dict[str, float]] = []
+    found: dict[str, Any] = {"processor": processor(), "seed": asked.seed}
+    found |= {"samples": samples, "rounds": rounds, "capacities": capacities}
+    count = max(1, round(3600 * asked.hours / ROUND_SECONDS))
+    seconds = 3600 * asked.hours / count
+    tally = Tally()
+    chance = random.Random(asked.seed)  # noqa: S311
     async with Crowd(url, asked.seed) as crowd:
         first = await crowd.same()
         found["idle"] = sample(pid)
-        found["capacity_before"] = await capacity(crowd, pid, asked.capacity_seconds)
-        before: float = found["capacity_before"]["a_second"]
-        crowd.tally = tally = Tally()
-        used = time.process_time()
-        with tqdm(total=int(total), unit="s", mininterval=5, smoothing=0) as progress:
+        crowd.tally = Tally()
+        rate = await capacity(crowd, pid, asked.capacity_seconds)
+        with tqdm(total=int(asked.warm_up + 3600 * asked.hours), unit="s", mininterval=5, smoothing=0) as progress:
 
             def tick(at: float) -> float:
                 """Note how it stands, and say how many good photos a second are twice what can be done."""
-                refused = sum(count for name, count in tally.answers.items() if " 503" in name)
-                now = {"at": at - asked.warm_up, "pixels": tally.pixels, "pictures": tally.pictures, "refused": refused}
-                samples.append(now | {"offered": tally.offered} | sample(pid))
-                past = samples[-min(len(samples), 1 + int(RECENT_SECONDS / SAMPLE_SECONDS))]
-                rate: float = (now["pixels"] - past["pixels"]) / max(now["at"] - past["at"], RECENT_SECONDS)
+                refused = sum(n for name, n in tally.answers.items() if " 503" in name)
+                samples.append(sample(pid))
+                goodputs = " ".join(f"{goodput(*each):.2f}" for each in between(rounds, capacities))
                 progress.set_postfix_str(
-                    f"{samples[-1]['rss'] / 1e6:.0f} MB, {samples[-1]['descriptors']:.0f} descriptors, goodput "
-                    f"{rate / before:.2f}, {tally.pictures} pictures, {refused} refused, "
-                    f"{tally.faults['lost']} lost, {tally.faults['wrong']} wrong"
+                    f"{samples[-1]['rss'] / 1e6:.0f} MB, {samples[-1]['descriptors']:.0f} descriptors, "
+                    f"{tally.pictures} pictures, {refused} refused, {tally.faults['lost']} lost, "
+                    f"{tally.faults['wrong']} wrong, goodput of rounds {goodputs}"
                 )
                 progress.update(int(at) - progress.n)
                 if len(samples) % 12 == 0:
                     keep(found | {"faults": tally.lost + tally.wrong})
-                # Neighbours on the machine leave at times, and it can do more than before.
-                return OVER * max(before, rate) / MEAN_PIXELS
+                return OVER * rate["a_second"] / MEAN_PIXELS
 
-            await arrivals(crowd, total, asked.seed, tick)
-        found["generator"] = (time.process_time() - used) / total
+            crowd.tally = Tally()
+            await arrivals(crowd, asked.warm_up, chance, tick)
+            samples.clear()
+            for number in range(count):
+                crowd.tally = Tally()
+                rate = await capacity(crowd, pid, asked.capacity_seconds)
+                capacities.append(rate)
+                crowd.tally = tally
+                start, since = (sample(pid) | {"pixels": tally.pixels, "offered": tally.offered}), time.perf_counter()
+                used = time.process_time()
+                before = asked.warm_up + number * seconds
+                await arrivals(crowd, seconds, chance, lambda at, before=before: tick(before + at))
+                took = time.perf_counter() - since
+                rounds.append(
+                    {
+                        "seconds": took,
+                        "pixels": tally.pixels - start["pixels"],
+                        "offered": (tally.offered - start["offered"]) / seconds,
+                        "processor": sample(pid)["processor"] - start["processor"],
+                        "generator": (time.process_time() - used) / took,
+                    }
+                )
         crowd.tally = Tally()
-        found["capacity_after"] = await capacity(crowd, pid, asked.capacity_seconds)
+        capacities.append(await capacity(crowd, pid, asked.capacity_seconds))
         found["same"] = await crowd.same() == first
     await asyncio.sleep(5)
     found["left"] = sample(pid) | {"connections": connections(pid, url)}
@@ -170,38 +193,54 @@ def processor() -> str:
     return next(names, ":unknown").split(":")[1].strip()
 
 
+def between(
+    rounds: Sequence[dict[str, float]], capacities: Sequence[dict[str, float]]
+) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+    """Each round with the mean of the capacities before and after it, as far as both are there."""
+    for one, before, after in zip(rounds, capacities, capacities[1:], strict=False):
+        yield one, {unit: statistics.fmean((before[unit], after[unit])) for unit in before}
+
+
+def goodput(one: dict[str, float], capacity: dict[str, float]) -> float:
+    """Of the capacity."""
+    return one["pixels"] / one["seconds"] / capacity["a_second"]
+
+
 def figures(found: dict[str, Any]) -> dict[str, Any]:
     """What is judged, of the time after the warm-up."""
-    steady = [one for one in found["samples"] if one["at"] >= 0]
-    first, last, tenth = steady[0], steady[-1], max(len(steady) // 10, 1)
+    steady, rounds = found["samples"], found["rounds"]
+    tenth = max(len(steady) // 10, 1)
     rss = [one["rss"] for one in steady]
     start, end = statistics.median(rss[:tenth]), statistics.median(rss[-tenth:])
-    gone = {name: last[name] - first[name] for name in ("at", "pixels", "offered", "processor")}
-
-    def capacity(unit: str) -> float:
-        return statistics.fmean(found[when][unit] for when in ("capacity_before", "capacity_after"))
+    held = list(between(rounds, found["capacities"]))
+    total = sum(one["seconds"] for one in rounds)
+    could = sum(one["seconds"] * capacity["a_second"] for one, capacity in held)
+    could_with_that_processor = sum(one["processor"] * capacity["a_processor_second"] for one, capacity in held)
+    pixels, used = (sum(one[name] for one in rounds) for name in ("pixels", "processor"))
 
     return {
-        "seconds": gone["at"],
+        "seconds": total,
         "rss": {"first tenth": start, "last tenth": end, "least": min(rss), "most": max(rss)},
         "rss_change": end / start - 1,
         **{name: [min(o[name] for o in steady), max(o[name] for o in steady)] for name in ("descriptors", "threads")},
-        "processor": gone["processor"] / gone["at"],
-        "offered": gone["offered"] / gone["at"] / capacity("a_second"),
-        "goodput": gone["pixels"] / gone["at"] / capacity("a_second"),
-        "goodput_of_time": gone["pixels"] / gone["processor"] / capacity("a_processor_second"),
+        "processor": used / total,
+        "offered": statistics.fmean(one["offered"] / capacity["a_second"] for one, capacity in held),
+        "goodput": pixels / could,
+        "goodputs": [goodput(*each) for each in held],
+        "goodput_of_time": pixels / could_with_that_processor,
     }
 
 
 def show(found: dict[str, Any]) -> None:
     """The table."""
     of, idle, left = found["figures"], found["idle"], found["left"]
-    rates = [found[when]["a_second"] / 1e6 for when in ("capacity_before", "capacity_after")]
+    rates = [one["a_second"] / 1e6 for one in found["capacities"]]
     least_and_most = "{:.0f} to {:.0f}"
     rows = {
         "good photos offered, of the capacity": f"{of['offered']:.2f}",
-        "capacity before and after, megapixels/s": "{:.3f}, {:.3f}".format(*rates),
+        "capacity, megapixels/s": f"{min(rates):.3f} to {max(rates):.3f}",
         "goodput, of the capacity": f"{of['goodput']:.3f}",
+        "  of single rounds": " ".join(f"{one:.2f}" for one in of["goodputs"]),
         "  the same per second of processor time": f"{of['goodput_of_time']:.3f}",
         "  processor time the server had": f"{of['processor']:.0%}",
         "pictures, jobs": f"{found['pictures']}, {found['jobs']}",
@@ -220,7 +259,7 @@ def show(found: dict[str, Any]) -> None:
         "tracebacks, critical lines in the log": f"{found['tracebacks']}, {found['critical']}",
         "the first request again: the same picture": found["same"],
         "exit status on SIGTERM": found["status"],
-        "a core's part the sender took": f"{found['generator']:.2f}",
+        "a core's part the sender took": f"{max(one['generator'] for one in found['rounds']):.2f}",
     }
     print(f"{of['seconds'] / 60:.0f} minutes; {found['processor']}, {found['engine']}")
     for name, value in rows.items():
@@ -234,7 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=1.0, help="time under load, in hours (default: 1)")
     parser.add_argument("--warm-up", type=float, default=180.0, help="load before that, in seconds (default: 180)")
-    parser.add_argument("--capacity-seconds", type=float, default=90.0, help="for each of two (default: 90)")
+    parser.add_argument("--capacity-seconds", type=float, default=60.0, help="for each time (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the arrivals (default: 1)")
     parser.add_argument("--out", type=Path, default=FOLDER / "soak.json", help="JSON file for what was found")
     asked = parser.parse_args()
