@@ -91,17 +91,17 @@ class Attempt:
 
     def _outcome(self) -> dict[str, Any]:
         """What becomes of the job, as changes of its record."""
-        if self._job.attempts > self._most:
-            times = (
-                f"it was begun {self._job.attempts - 1} times, and each time the process ended before it got further"
-            )
-            return self._failed(Fault(INTERNAL_ERROR, times))
         try:
             kind = self._kinds[self._job.kind]
         except KeyError:
             return self._failed(Fault(INTERNAL_ERROR, f"this service does no {self._job.kind} jobs any longer"))
         try:
-            return self._ended_well(self._take_steps(kind.work(self._order)))
+            work = kind.work(self._order)
+            self._count(work.finished())
+            if self._job.attempts > self._most:
+                times = f"{self._job.attempts - 1} times, and each time the process ended before it got further"
+                return self._failed(Fault(INTERNAL_ERROR, f"it was begun {times}"))
+            return self._ended_well(self._take_steps(work))
         except Fault as fault:
             return self._failed(fault)
         except WorkFailed as error:
@@ -118,6 +118,13 @@ class Attempt:
             if error.errno not in DISK_FULL:
                 raise
             return self._again(RETRY_SECONDS, DISK_NOTE)
+
+    def _count(self, parts: float) -> None:
+        """Let the attempt before count as one that got further, where the process ended between a part's being on disk
+        and its being written down."""
+        if parts > self._job.parts:
+            self._change(parts=parts, attempts=1)
+            self._put_down(parts=parts, attempts=1)
 
     def _take_steps(self, work: Work) -> Result:
         steps = work.steps(self._control)
@@ -155,13 +162,17 @@ class Attempt:
             self._change(**changes)
         if further or now - self._written >= self._store.write_seconds:
             self._written = now
-            try:
-                if self._write(**changes, version=self._job.version) is None:
-                    raise Stopped
-            except StoreFull:
-                logger.warning("job %s goes on, but there is no room to write down how far it is", self._job.id)
-            except StoreDown:
-                pass  # the next time will do
+            self._put_down(**changes)
+
+    def _put_down(self, **changes: Any) -> None:
+        """Write down how far the job is, where that can be done. Raises Stopped."""
+        try:
+            if self._write(**changes, version=self._job.version) is None:
+                raise Stopped
+        except StoreFull:
+            logger.warning("job %s goes on, but there is no room to write down how far it is", self._job.id)
+        except StoreDown:
+            pass  # the next time will do
 
     def _left(self, progress: Progress) -> float | None:
         """Estimated seconds left, from how long what was done in this attempt took, once it was begun."""

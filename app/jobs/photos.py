@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
+from itertools import count
 from math import prod
 from pathlib import Path
 from shutil import copyfileobj, rmtree
@@ -134,6 +135,10 @@ class PhotosWork:
         self._kind = kind
         self._order = order
         self._preview = order.folder / "preview.jpg"
+
+    def finished(self) -> float:
+        whole = next(n for n in count() if self._part(n) is None)
+        return whole + Begun(self._begun(whole)).part
 
     def steps(self, painter: Painter) -> Steps:
         with self._kind.contents(self._order) as contents:

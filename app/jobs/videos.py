@@ -23,6 +23,7 @@ from app.video.frames import Limits as VideoLimits
 from app.video.masks import WrongMask
 from app.video.options import VideoOptions
 from app.video.read import is_video_file
+from app.video.store import frames_in
 from app.video.stylize import Request, Stylisation, plan
 
 PREVIEW_SIDE: Final = 512
@@ -79,6 +80,9 @@ class VideoWork:
         self._kind = kind
         self._order = order
         self._preview = order.folder / "preview.jpg"
+
+    def finished(self) -> float:
+        return frames_in(self._order.folder)
 
     def steps(self, painter: Painter) -> Steps:
         with ExitStack() as stack:

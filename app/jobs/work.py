@@ -118,6 +118,10 @@ Steps = Generator[Progress, None, Result]
 class Work(Protocol):
     """A job's work in its folder."""
 
+    def finished(self) -> float:
+        """How many parts are on disk, as `Progress.parts` counts them. Asked before the steps are taken, of every job,
+        such as one that ends the process each time: what it takes is a look at the folder. Raises OSError."""
+
     def steps(self, painter: Painter) -> Steps:
         """Do what is left, yielding at least once a second or so; the result is the same to the last byte, however
         often the job was begun again.

@@ -7,7 +7,7 @@ frame needs to know of the last one, `00003.npz`, are on disk.
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,14 +31,12 @@ class Store:
         if not file.exists() or file.read_bytes() != text:
             self.clear()
             write_whole(file, text)
-        self.parts: list[Part] = []
-        while (part := self._found(len(self.parts))) is not None:
-            self.parts.append(part)
+        self.parts = _parts_in(folder)
 
     @property
     def frames(self) -> int:
         """How many are finished."""
-        return sum(len(part.ticks) for part in self.parts)
+        return _frames(self.parts)
 
     @property
     def state(self) -> State:
@@ -70,12 +68,26 @@ class Store:
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
-    def _found(self, number: int) -> Part | None:
-        record = self._path(number, "json")
-        if not record.exists():
-            return None
-        times = json.loads(record.read_bytes())
-        return Part(self._path(number, "part"), times["ticks"], times["durations"])
-
     def _path(self, number: int, suffix: str) -> Path:
-        return self.folder / f"{number:05}.{suffix}"
+        return _path(self.folder, number, suffix)
+
+
+def frames_in(folder: Path) -> int:
+    """How many frames of a result are finished in a folder, whatever it was begun with. Raises OSError."""
+    return _frames(_parts_in(folder))
+
+
+def _frames(parts: Sequence[Part]) -> int:
+    return sum(len(part.ticks) for part in parts)
+
+
+def _parts_in(folder: Path) -> list[Part]:
+    parts: list[Part] = []
+    while (record := _path(folder, len(parts), "json")).exists():
+        times = json.loads(record.read_bytes())
+        parts.append(Part(_path(folder, len(parts), "part"), times["ticks"], times["durations"]))
+    return parts
+
+
+def _path(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"{number:05}.{suffix}"

@@ -18,7 +18,8 @@ from tests.e2e.jobs import accepted, content, ended, events, folders, result, se
 from tests.e2e.server import EAGER, Server
 from tests.e2e.test_jobs import problem
 
-PHOTOS = [content(side, name) for name in ("astronaut", "chelsea") for side in (384, 400)]
+# The last takes longer than the starts let it, so that each finds something to do.
+PHOTOS = [content(384), content(400), content(384, "chelsea"), content(1024, "chelsea")]
 
 
 def files_in(folder: Path) -> set[str]:
@@ -92,7 +93,8 @@ def test_a_large_photo_goes_on_after_kills_from_what_was_finished(tmp_path: Path
         told = [job for _, job in events(server.client, where)]
         assert told[-1]["state"] == "done", told[-1]
         running = [job["progress"]["done"] for job in told if job["state"] == "running"]
-        assert min(running) > 0.95 * part, "what was finished is not done again"
+        # At first it may stand where it was last written down, which is not whenever something is kept.
+        assert all(done > 0.95 * part for done in running if done > running[0]), "what was finished is not done again"
         again = [job for _, job in events(server.client, accepted(send(server.client, content(400), **PRINT)))]
         results = [server.client.get(job["links"]["result"]).content for job in (told[-1], again[-1])]
         assert results[0] == results[1]

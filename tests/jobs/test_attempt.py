@@ -20,13 +20,14 @@ from app.queue.work import StorageFull, WorkerDied, WorkFailed
 
 
 class Failing:
-    """A kind of work that finishes a part of two, and then does what it is told to."""
+    """A kind of work that finds `found` parts of two on disk, finishes one, and then does what it is told to."""
 
     name = "failing"
     fields = ()
 
-    def __init__(self, then: Callable[[], None]) -> None:
+    def __init__(self, then: Callable[[], None], found: int) -> None:
         self._then = then
+        self._found = found
 
     def takes(self, content: BinaryIO) -> bool:
         return True
@@ -37,6 +38,9 @@ class Failing:
     def work(self, order: Order) -> "Failing":
         self._order = order
         return self
+
+    def finished(self) -> float:
+        return self._found
 
     def steps(self, painter: Painter) -> Steps:
         yield Progress(1, 2, "frames", 1)
@@ -65,20 +69,30 @@ def folder(tmp_path: Path) -> Iterator[DataFolder]:
     folder.close()
 
 
-def attempt(folder: DataFolder, then: Callable[[], None], attempts: int = 0, most: int = 3) -> tuple[Job, list[Job]]:
-    """The job as it is left, and all that was shown of it."""
+def attempt(
+    folder: DataFolder, then: Callable[[], None], attempts: int = 0, most: int = 3, parts: float = 0.0, found: int = 0
+) -> tuple[Job, list[Job]]:
+    """The job as it is left, and all that was shown of it; `parts` were written down before, `found` are on disk."""
     store = SqliteStore(folder.database)
     asked = Asked(contents=(), styles=(), masks=(), options=Options(), accept="", fields={})
     folder.keep("a", [])
     store.add(
         Job(
-            id="a", client="", owner="", kind="failing", state=State.QUEUED, created=1.0, asked=asked, attempts=attempts
+            id="a",
+            client="",
+            owner="",
+            kind="failing",
+            state=State.QUEUED,
+            created=1.0,
+            asked=asked,
+            attempts=attempts,
+            parts=parts,
         )
     )
     claimed = store.claim()
     assert claimed
     shown: list[Job] = []
-    kinds = {"failing": Failing(then)}
+    kinds = {"failing": Failing(then, found)}
     control = Unstopped()
     left = Attempt(claimed, kinds, store, folder, control, shown.append, most, JobTrace()).run()  # type: ignore[arg-type]
     assert left == store.get("a")
@@ -138,10 +152,17 @@ def test_what_may_be_done_later_waits(folder: DataFolder, error: Exception, note
     assert job.trouble is None
 
 
-def test_a_job_that_ends_the_process_each_time_is_given_up(folder: DataFolder) -> None:
+@pytest.mark.parametrize("parts", [0, 1])
+def test_a_job_that_ends_the_process_each_time_is_given_up(folder: DataFolder, parts: int) -> None:
     reached = threading.Event()
-    job, _ = attempt(folder, reached.set, attempts=3)
+    job, _ = attempt(folder, reached.set, attempts=3, parts=parts, found=parts)
     assert job.state is State.FAILED
     assert job.trouble
     assert "3 times" in job.trouble.detail
     assert not reached.is_set()
+
+
+def test_what_was_finished_but_not_written_down_counts(folder: DataFolder) -> None:
+    """The process may end as soon as a part is on disk."""
+    job, _ = attempt(folder, raising(WorkerDied("the worker died")), attempts=3, found=1)
+    assert (job.state, job.parts, job.attempts) == (State.QUEUED, 1, 1)
