@@ -26,7 +26,7 @@ from app.engine.processor import processor
 from app.files import sync_folder
 
 STATE: Final = "state.safetensors"
-FORMAT: Final = 1  # of what is kept: another number is begun anew
+FORMAT: Final = 2  # of what is kept and how it is computed: another number is begun anew
 FIRST_SECONDS: Final = 5.0  # work that takes less is not worth the disk's time
 COST: Final = 20  # what is kept takes one part of so many of the time
 LEAST_SECONDS: Final = 2.0

@@ -19,7 +19,7 @@ from app.engine.stages import Rows
 from app.engine.tiles import Limits, TiledNetwork
 from app.network.blend import StyleCode
 from app.network.layout import arithmetic, decoder_upsampling, encoder_stages
-from app.network.quantisation import LEVELS, Grid, byte_grid, grid, quantised
+from app.network.quantisation import LEVELS, FloatArray, Grid, byte_grid, grid, quantised, rest, wide
 from app.network.ranges import Ranges, read_ranges
 from app.network.weights import DECODER, ENCODER, Convolution, WeightsFile, read_networks
 
@@ -90,6 +90,7 @@ class _Graph:
         self.last = ops.convert(self.parameter, np.float32) if bytes_in else self.parameter
         self.channels = channels
         self.convolutions = 0
+        self._rest: Any = None
         self.up = self.down = 1
         self.bytes_out = False
         if levels is not None:
@@ -100,6 +101,18 @@ class _Graph:
         """From values to levels."""
         low, high = (edge.reshape(1, -1, 1, 1) for edge in (levels.low, levels.high))
         self.last = ops.fake_quantize(self.last, low, high, np.float32(0), np.float32(LEVELS), LEVELS + 1)
+
+    def quantise_in_two(self, levels: Grid) -> None:
+        """From values to levels, and to finer levels of what those leave, which the next convolution adds."""
+        values = self.last
+        self.quantise(levels)
+        low, step = (part.reshape(1, -1, 1, 1) for part in (levels.low, levels.step))
+        near = ops.add(ops.multiply(self.last, step), low)
+        finer = rest(levels)
+        low, high = (edge.reshape(1, -1, 1, 1) for edge in (finer.low, finer.high))
+        self._rest = ops.fake_quantize(
+            ops.subtract(values, near), low, high, np.float32(0), np.float32(LEVELS), LEVELS + 1
+        )
 
     def pool(self) -> None:
         self.down = 2
@@ -116,19 +129,30 @@ class _Graph:
     def convolve(self, convolution: Convolution, levels: Grid | None, relu: bool = True) -> None:
         """A convolution of values, or of `levels` where those are what comes."""
         if levels is None:
-            weight, bias = ops.constant(convolution.weight), convolution.bias
+            convolved, bias = self._convolved(self.last, ops.constant(convolution.weight)), convolution.bias
         else:
-            whole = quantised(convolution, levels)
-            integers = ops.convert(ops.constant(whole.weight), np.float32)
-            weight, bias = ops.multiply(integers, ops.constant(whole.scale.reshape(-1, 1, 1, 1))), whole.bias
-        margin = np.array([0, 0, 1, 1])
-        padded = ops.pad(self.last, margin, margin, "reflect")
-        convolved = ops.convolution(padded, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+            convolved, bias = self._of_levels(self.last, convolution, levels)
+            if self._rest is not None:
+                finer, more = self._of_levels(self._rest, convolution, rest(levels))
+                convolved, bias = ops.add(convolved, finer), bias + more - convolution.bias
+                self._rest = None
         self.last = ops.add(convolved, ops.constant(bias.reshape(1, -1, 1, 1)))
         self.convolutions += 1
         self.channels = len(bias)
         if relu:
             self.last = ops.relu(self.last)
+
+    def _of_levels(self, x: Any, convolution: Convolution, levels: Grid) -> tuple[Any, FloatArray]:
+        whole = quantised(convolution, levels)
+        integers = ops.convert(ops.constant(whole.weight), np.float32)
+        weight = ops.multiply(integers, ops.constant(whole.scale.reshape(-1, 1, 1, 1)))
+        return self._convolved(x, weight), whole.bias
+
+    @staticmethod
+    def _convolved(x: Any, weight: Any) -> Any:
+        margin = np.array([0, 0, 1, 1])
+        padded = ops.pad(x, margin, margin, "reflect")
+        return ops.convolution(padded, weight, [1, 1], [0, 0], [0, 0], [1, 1])
 
     def to_bytes(self) -> None:
         """Levels, or values of 0 to 255, out as bytes."""
@@ -208,10 +232,14 @@ def _encoder(weights: WeightsFile, ranges: Ranges | None) -> list[_Graph]:
 def _decoder(weights: WeightsFile, ranges: Ranges | None) -> list[list[_Graph]]:
     """A chain of graphs for each segment: partial AdaIN stands between segments."""
     upsample_after = decoder_upsampling(weights)
-    levels: list[Grid | None] = (
-        [grid(seen) for seen in ranges.decoder] if ranges else [None] * len(weights.convolutions)
-    )
-    segments: list[list[_Graph]] = [[_Graph(weights.widths[0][0], False, levels[0])]]
+    levels: list[Grid | None] = [None] * len(weights.convolutions)
+    first = _Graph(weights.widths[0][0], False)
+    if ranges:
+        levels = [grid(seen) for seen in ranges.decoder]
+        # What AdaIN gives has longer tails than all else, and every layer after it amplifies what is lost here.
+        levels[0] = in_two = wide(grid(ranges.decoder[0]))
+        first.quantise_in_two(in_two)
+    segments: list[list[_Graph]] = [[first]]
     for index, convolution in enumerate(weights.convolutions[:-1]):
         segments[-1][-1].convolve(convolution, levels[index])
         following, channels = levels[index + 1], weights.widths[index + 1][0]

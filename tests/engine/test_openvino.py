@@ -17,7 +17,7 @@ from app.engine.openvino import OpenVINOEngine
 from app.engine.processor import native_precisions
 from app.engine.tiles import Limits
 from app.network.blend import shares
-from app.network.quantisation import Range, grid, quantised
+from app.network.quantisation import LEVELS, Grid, Range, grid, quantised, rest, wide
 from app.network.ranges import RangesError, ranges_path, read_ranges
 from app.network.weights import DECODER, ENCODER, Convolution, read_networks
 from tests.engine.engines import differences, engine, gradient_masks, job
@@ -143,7 +143,7 @@ def test_levels_cover_what_was_seen_and_a_convolution_of_them_is_that_of_the_val
     random = np.random.default_rng(0)
     seen = Range(random.uniform(-3, 0, 6).astype(np.float32), random.uniform(0, 40, 6).astype(np.float32))
     levels = grid(seen)
-    assert (levels.low <= seen.low).all()
+    assert (levels.low <= seen.low + 1e-4).all()
     assert (levels.high >= seen.high - 1e-4).all()
     convolution = Convolution(random.normal(0, 1, (4, 6, 3, 3)).astype(np.float32), np.ones(4, np.float32))
     whole = quantised(convolution, levels)
@@ -153,6 +153,29 @@ def test_levels_cover_what_was_seen_and_a_convolution_of_them_is_that_of_the_val
     got = whole.scale * np.einsum("oikl,i->o", whole.weight.astype(float), bytes_) + whole.bias
     wanted = np.einsum("oikl,i->o", convolution.weight, values) + convolution.bias
     assert np.abs(got - wanted).max() < 0.02 * np.abs(convolution.weight).sum((1, 2, 3)).max() * values.max() / 10
+
+
+def test_rounded_kernels_add_up_as_before() -> None:
+    random = np.random.default_rng(0)
+    convolution = Convolution(random.normal(0, 1, (8, 6, 3, 3)).astype(np.float32), np.zeros(8, np.float32))
+    levels = Grid(np.zeros(6, np.float32), random.uniform(0.1, 1, 6).astype(np.float32))
+    whole = quantised(convolution, levels)
+    wanted = convolution.weight * levels.step[:, None, None] / whole.scale[:, None, None, None]
+    assert np.abs(whole.weight - wanted).max() < 1.01
+    assert np.abs(whole.weight.sum((2, 3)) - wanted.sum((2, 3))).max() <= 0.51
+
+
+def test_a_second_byte_tells_what_the_first_leaves() -> None:
+    random = np.random.default_rng(0)
+    seen = Range(random.uniform(-3, 0, 6).astype(np.float32), random.uniform(0, 40, 6).astype(np.float32))
+    levels = wide(grid(seen))
+    values = random.uniform(1.2 * seen.low, 1.2 * seen.high, (100, 6))
+    first, finer = np.rint((values - levels.low) / levels.step), rest(levels)
+    assert 0 <= first.min() <= first.max() <= LEVELS
+    left = values - (levels.low + levels.step * first)
+    second = np.rint((left - finer.low) / finer.step)
+    assert -0.01 <= second.min() <= second.max() <= LEVELS + 0.01
+    assert np.abs(left - (finer.low + finer.step * second)).max() < 0.51 * finer.step.max()
 
 
 @pytest.fixture
