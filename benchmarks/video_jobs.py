@@ -6,14 +6,13 @@ it takes minutes: what is told of them does not depend on their size.
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 import numpy as np
@@ -112,54 +111,58 @@ async def _for(client: Client, into: Measured, seconds: float) -> None:
         await client.send(into)
 
 
-@contextmanager
-def folder() -> Iterator[tuple[str, ...]]:
-    with tempfile.TemporaryDirectory() as name:
-        yield (*OPTIONS, "--data-dir", name, "--port")
+class Service:
+    """A service with a folder of its own, which can be killed and started again; gone at the end of `with`."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        self.process, self.url = started("app", "/readyz", *OPTIONS, "--data-dir", self._folder.name, "--port")
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def kills(count: int, frames: int, seed: int) -> dict[str, float | bool]:
     """The same video undisturbed, and with the service killed at random moments."""
     video, chance = clip(frames, 64, 48), random.Random(seed)  # noqa: S311
-    with folder() as options:
-        process, url = started("app", "/readyz", *options)
+    with Service() as service:
         since = time.perf_counter()
-        whole = Job(url, video).result()
+        whole = Job(service.url, video).result()
         seconds = time.perf_counter() - since
-        process.terminate()
-        process.wait(60)
-    with folder() as options:
-        process, url = started("app", "/readyz", *options)
-        job, killed, since = Job(url, video), 0, time.perf_counter()
+    with Service() as service:
+        job, killed, since = Job(service.url, video), 0, time.perf_counter()
         while killed < count and job.look()["state"] != "done":
             time.sleep(chance.random() * 1.6 * seconds / count)
             if job.look()["state"] == "done":
                 break
-            process.send_signal(signal.SIGKILL)
-            process.wait(60)
+            service.kill()
             killed += 1
-            process, url = started("app", "/readyz", *options)
-            job.moved(url)
+            service.start()
+            job.moved(service.url)
         equal = job.result() == whole
         disturbed = time.perf_counter() - since
-        process.terminate()
-        process.wait(60)
     return {"kills": killed, "frames": frames, "equal": equal, "seconds": seconds, "disturbed": disturbed}
 
 
 def memory(frames: int) -> list[dict[str, float]]:
     """Physical memory of the service while it works on one long video."""
     video, rows = clip(frames, 64, 48), []
-    with folder() as options:
-        process, url = started("app", "/readyz", *options)
-        job = Job(url, video)
+    with Service() as service:
+        job = Job(service.url, video)
         for look in (*(look for look in LOOKS if look < frames), frames):
             job.reach(look)
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            status = Path(f"/proc/{service.process.pid}/status").read_text()
             held = next(line for line in status.splitlines() if line.startswith("VmRSS"))
             rows.append({"frames": look, "bytes": int(held.split()[1]) * 1024})
-        process.terminate()
-        process.wait(60)
     return rows
 
 

@@ -35,6 +35,9 @@ expected-statuses = ["2xx", "3xx", "4xx", "503", "504"]
 [checks.positive_data_acceptance]
 enabled = false
 
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "404", "405", "406", "408", "409", "413", "415", "422", "429", "431", "503", "504"]
+
 [checks.ensure_resource_availability]
 enabled = false
 """
