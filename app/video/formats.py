@@ -46,7 +46,9 @@ class Kept:
 
 def _x264(quality: int) -> dict[str, str]:
     # Without B-frames packets are in the order of frames, so that segments can be joined by their times alone.
-    return {"preset": "veryfast", "crf": str(_crf(quality, 18)), "bf": "0", "threads": THREADS}
+    # Its AVX-512 code for macroblock trees gives, once in a hundred times, what depends on where in memory it works.
+    same = {"x264-params": "cpu-independent=1"}
+    return {"preset": "veryfast", "crf": str(_crf(quality, 18)), "bf": "0", "threads": THREADS, **same}
 
 
 def _vp9(quality: int) -> dict[str, str]:
