@@ -58,9 +58,11 @@ def by_hand(contents: Path, styles: Path, tmp_path_factory: pytest.TempPathFacto
             psnrs.append(peak_signal_noise_ratio(_array(photo), paint(features, photo.stem), data_range=1))
         for photo, painting in product(photos, paintings):
             features, wanted = _taps(encoder, _array(photo))[-1], _taps(encoder, _array(painting))
-            plain = (features - features.mean(axis=1, keepdims=True)) / _deviation(features)[:, None]
-            target = plain * _deviation(wanted[-1])[:, None] + wanted[-1].mean(axis=1, keepdims=True)
-            got = _taps(encoder, paint(target, f"{photo.stem}-{painting.stem}", wanted[-1]))
+            centred, mean = features - features.mean(axis=1, keepdims=True), wanted[-1].mean(axis=1, keepdims=True)
+            gain = _deviation(wanted[-1]) / _deviation(features)
+            target = centred * gain[:, None] + mean
+            held = centred * np.minimum(gain, decoder.adain_gain)[:, None] + mean
+            got = _taps(encoder, paint(held, f"{photo.stem}-{painting.stem}", wanted[-1]))
             content_losses.append(((got[-1] - target) ** 2).mean())
             style_losses.append(
                 sum(
