@@ -122,10 +122,11 @@ def test_a_damaged_index_is_thrown_away_and_a_training_goes_on(
 
 
 ENDED_AMID = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from app.training.data import index, splits
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs do without
 index.SAVE_SECONDS, keep, kept = 0.0, index.Index._keep, []
 
 def keep_and_end(self, database, new):
