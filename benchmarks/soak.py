@@ -140,7 +140,7 @@ async def soak(
                     keep(found | {"faults": tally.lost + tally.wrong})
                 return OVER * rate["a_second"] / MEAN_PIXELS
 
-            crowd.tally = Tally()
+            crowd.tally = tally  # of the warm-up too: whoever is lost there is lost
             await arrivals(crowd, asked.warm_up, chance, tick)
             samples.clear()
             for number in range(count):

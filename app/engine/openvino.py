@@ -99,8 +99,7 @@ class _Graph:
 
     def quantise(self, levels: Grid) -> None:
         """From values to levels."""
-        low, high = (edge.reshape(1, -1, 1, 1) for edge in (levels.low, levels.high))
-        self.last = ops.fake_quantize(self.last, low, high, np.float32(0), np.float32(LEVELS), LEVELS + 1)
+        self.last = self._levels(self.last, levels)
 
     def quantise_in_two(self, levels: Grid) -> None:
         """From values to levels, and to finer levels of what those leave, which the next convolution adds."""
@@ -108,11 +107,7 @@ class _Graph:
         self.quantise(levels)
         low, step = (part.reshape(1, -1, 1, 1) for part in (levels.low, levels.step))
         near = ops.add(ops.multiply(self.last, step), low)
-        finer = rest(levels)
-        low, high = (edge.reshape(1, -1, 1, 1) for edge in (finer.low, finer.high))
-        self._rest = ops.fake_quantize(
-            ops.subtract(values, near), low, high, np.float32(0), np.float32(LEVELS), LEVELS + 1
-        )
+        self._rest = self._levels(ops.subtract(values, near), rest(levels))
 
     def pool(self) -> None:
         self.down = 2
@@ -141,6 +136,11 @@ class _Graph:
         self.channels = len(bias)
         if relu:
             self.last = ops.relu(self.last)
+
+    @staticmethod
+    def _levels(x: Any, levels: Grid) -> Any:
+        low, high = (edge.reshape(1, -1, 1, 1) for edge in (levels.low, levels.high))
+        return ops.fake_quantize(x, low, high, np.float32(0), np.float32(LEVELS), LEVELS + 1)
 
     def _of_levels(self, x: Any, convolution: Convolution, levels: Grid) -> tuple[Any, FloatArray]:
         whole = quantised(convolution, levels)
@@ -235,10 +235,10 @@ def _decoder(weights: WeightsFile, ranges: Ranges | None) -> list[list[_Graph]]:
     levels: list[Grid | None] = [None] * len(weights.convolutions)
     first = _Graph(weights.widths[0][0], False)
     if ranges:
-        levels = [grid(seen) for seen in ranges.decoder]
         # What AdaIN gives has longer tails than all else, and every layer after it amplifies what is lost here.
-        levels[0] = in_two = wide(grid(ranges.decoder[0]))
-        first.quantise_in_two(in_two)
+        in_two, *others = (grid(seen) for seen in ranges.decoder)
+        levels = [wide(in_two), *others]
+        first.quantise_in_two(wide(in_two))
     segments: list[list[_Graph]] = [[first]]
     for index, convolution in enumerate(weights.convolutions[:-1]):
         segments[-1][-1].convolve(convolution, levels[index])

@@ -23,21 +23,28 @@ OPEN_PATHS: Final = {
 SCHEME: Final = "bearer "
 
 
-def is_open(method: str, path: str, open_to_all: Collection[str]) -> bool:
-    """Whether a request to `path` below the root path needs no key; `open_to_all` as in the setting of that name."""
-    known = ALWAYS_OPEN + sum((OPEN_PATHS[name] for name in open_to_all), ())
-    if any(path == one or path.startswith(f"{one}/") for one in known):
-        return True
-    # What the page shows before it is asked for anything.
-    pictures = path.startswith("/styles/") and path.endswith(("/picture", "/thumbnail"))
-    return "page" in open_to_all and method == "GET" and (path in ("/", "/styles", "/favicon.ico") or pictures)
+class Open:
+    """What needs no key; `open_to_all` as in the setting of that name."""
+
+    def __init__(self, open_to_all: Collection[str]) -> None:
+        self._paths = ALWAYS_OPEN + sum((OPEN_PATHS[name] for name in open_to_all), ())
+        self._page = "page" in open_to_all
+
+    def __call__(self, method: str, path: str) -> bool:
+        """Whether a request to `path`, below the root path, is one of it."""
+        if any(path == known or path.startswith(f"{known}/") for known in self._paths):
+            return True
+        # What the page shows before it is asked for anything.
+        pictures = path.startswith("/styles/") and path.endswith(("/picture", "/thumbnail"))
+        return self._page and method == "GET" and (path in ("/", "/styles", "/favicon.ico") or pictures)
 
 
 def without_open_keys(document: dict[str, Any], open_to_all: Collection[str]) -> dict[str, Any]:
     """An OpenAPI document that asks for a key where the service does, and only there."""
+    is_open = Open(open_to_all)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if is_open(method.upper(), path, open_to_all):
+            if is_open(method.upper(), path):
                 operation.pop("security", None)
     return document
 
@@ -51,6 +58,7 @@ class Access:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app = app
         self._service = service
+        self._is_open = Open(service.settings.open_to_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +83,7 @@ class Access:
         key = _key(Headers(scope=scope))
         client = keys.client(key) if key else None
         path = scope["path"].removeprefix(scope["root_path"])
-        if client is None and not is_open(scope["method"], path, settings.open_to_all):
+        if client is None and not self._is_open(scope["method"], path):
             raise self._unauthorized(key)
         return client or Client(address)
 

@@ -3,14 +3,15 @@
 import io
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
 
 import httpx
 import pytest
 from PIL import Image
 
+from tests.archives import archive
 from tests.e2e.jobs import STYLE, accepted, content, ended, folders, send, until
 from tests.e2e.server import Server
 from tests.e2e.test_jobs import problem
@@ -30,15 +31,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(data: Path) -> Iterator[Server]:
     with Server({"data_dir": data, **LIMITS}) as running:
         yield running
-
-
-def archive(files: Mapping[str, bytes], compression: int = ZIP_DEFLATED) -> bytes:
-    """A zip archive; a name that ends with a slash is a folder's."""
-    file = io.BytesIO()
-    with ZipFile(file, "w", compression) as zipped:
-        for name, data in files.items():
-            zipped.writestr(name, data)
-    return file.getvalue()
 
 
 def post(client: httpx.Client, *archives: bytes, **fields: object) -> httpx.Response:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save
 
+from tests.archives import archive
 from tests.images.files import heic, photo, saved, tiff_of
 from tests.video.clips import pan, write
 
@@ -81,21 +82,15 @@ def archives() -> Iterator[bytes]:
     """Zip archives, stored and deflated, with folders, other files, names that are no paths, and one in parts."""
     picture = saved(Image.fromarray(SMALL[:8, :8]), "png")
     for method in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA):
-        yield _zip({"a/one.png": picture, "two.jpg": picture, "a/": b"", "notes.txt": b"text"}, method)
-    yield _zip({"../up.png": picture, "C:\\a.png": picture, "\u20ac.png": picture, "A.PNG": picture, "a.png": picture})
-    yield _zip({})
+        yield archive({"a/one.png": picture, "two.jpg": picture, "a/": b"", "notes.txt": b"text"}, method)
+    yield archive(
+        {"../up.png": picture, "C:\\a.png": picture, "\u20ac.png": picture, "A.PNG": picture, "a.png": picture}
+    )
+    yield archive({})
     with io.BytesIO() as file:
-        with ZipFile(file, "w") as archive, archive.open("large.png", "w", force_zip64=True) as one:
+        with ZipFile(file, "w") as zipped, zipped.open("large.png", "w", force_zip64=True) as one:
             one.write(picture)
         yield file.getvalue()
-
-
-def _zip(files: dict[str, bytes], method: int = ZIP_DEFLATED) -> bytes:
-    file = io.BytesIO()
-    with ZipFile(file, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return file.getvalue()
 
 
 def weights() -> Iterator[bytes]:
