@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -149,7 +150,7 @@ def test_a_number_of_processes_that_a_platform_sets_is_not_ours() -> None:
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_a_whole_group_told_to_stop_with_make_in_front_loses_no_request(tmp_path: Path) -> None:
     """The signal comes twice: from the supervisor, and from make, which passes its own on."""
-    (tmp_path / "Makefile").write_text(f"serve:\n\t@{' '.join(SERVE)}\n")
+    (tmp_path / "Makefile").write_text(f"serve:\n\t@{shlex.join(SERVE)}\n")
     with Server(PATIENT, ("setsid", "make", "-f", str(tmp_path / "Makefile"), "serve")) as server:
         working = [later(server, square(128 + n), size="512") for n in range(3)]
         taken = ("impasto_batch_size_sum", "impasto_queue_items")
